@@ -1,0 +1,1 @@
+"""The numerical core of GENNAPE: graphs, features, models and training."""

@@ -1,0 +1,58 @@
+"""A hash of a computation graph that does not depend on the numbering of its nodes.
+
+Each node is hashed with everything above it (operands in order, except where the op is
+commutative), then with everything below it; the graph's hash is that of the sorted
+node hashes. Names and scopes play no part. Isomorphic graphs always agree; graphs that
+differ only by symmetries that such colour refinement cannot see would collide, which
+for directed graphs with labelled nodes and ordered operands has not been met.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from .node import Node
+from .ops import COMMUTATIVE
+
+if TYPE_CHECKING:
+    from .graph import ComputeGraph
+
+_BYTES = 16
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_BYTES).digest()
+
+
+@lru_cache(maxsize=1 << 16)
+def _node_bytes(node: Node) -> bytes:
+    return _digest(repr((node.op, node.attrs, node.in_shapes, node.shape)).encode())
+
+
+def canonical_hash(graph: "ComputeGraph") -> str:
+    """32 hex digits, equal for graphs that differ only in the order of their nodes."""
+    nodes, operands, owner = graph.nodes, graph.operands, graph.weight_of
+    sharers = Counter(owner)
+    down: list[bytes] = []
+    for index, node in enumerate(nodes):
+        parts = [down[operand] for operand in operands[index]]
+        if node.op in COMMUTATIVE:
+            parts.sort()
+        shared = sharers[owner[index]]
+        own = _node_bytes(node) if shared == 1 else _node_bytes(node) + b"%d" % shared
+        down.append(_digest(own + b"".join(parts)))
+    readers: list[list[bytes]] = [[] for _ in nodes]
+    full = [b""] * len(nodes)
+    for index in range(len(nodes) - 1, -1, -1):
+        full[index] = _digest(down[index] + b"".join(sorted(readers[index])))
+        commutative = nodes[index].op in COMMUTATIVE
+        for position, operand in enumerate(operands[index]):
+            readers[operand].append(full[index] + (b"" if commutative else b"%d" % position))
+    parts = sorted(full)
+    groups = {root for root, count in sharers.items() if count > 1}
+    for root in groups:
+        members = sorted(full[i] for i, o in enumerate(owner) if o == root)
+        parts.append(_digest(b"shared" + b"".join(members)))
+    parts[len(full) :] = sorted(parts[len(full) :])
+    return blake2b(b"".join(parts), digest_size=_BYTES).hexdigest()

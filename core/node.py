@@ -1,0 +1,172 @@
+"""One atomic operation: what a node of a computation graph says.
+
+A :class:`Node` knows nothing of its neighbours but the shapes it reads, so equal
+operations of one graph, or of a million graphs, are one interned object: shape
+inference, costs and features are worked out once for each distinct operation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from .costs import costs
+from .errors import GraphError
+from .ops import OPS, REQUIRED, AttrValue, OpDef
+from .paper import PaperOp, paper_ops
+from .shapes import RULES, Shape
+
+_DISTINCT_NODES = 1 << 16  # interned operations; the least recently used are let go
+_MAX_SIZE = 1 << 40  # of one axis: beyond any tensor, and keeps products printable
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operation with its attributes and shapes. Make one with :func:`make_node`.
+
+    Attributes:
+        op: Name in :data:`~gennape_plugin.core.ops.OPS`.
+        attrs: Every attribute of the op as ``(name, value)``, in the op's own order.
+        in_shapes: Shapes of the operands in order, batch axis included.
+        shape: Shape of the result.
+        in_axis: Axis of the channels in the first operand (0 where there is none).
+        axis: Axis of the channels in the result.
+        macs: Multiply-adds.
+        params: Learned parameters.
+        paper: What the node is in the paper's view; empty where the paper drops it.
+    """
+
+    op: str
+    attrs: tuple[tuple[str, AttrValue], ...]
+    in_shapes: tuple[Shape, ...]
+    shape: Shape
+    in_axis: int = field(compare=False)
+    axis: int = field(compare=False)
+    macs: int = field(compare=False)
+    params: int = field(compare=False)
+    paper: tuple[PaperOp, ...] = field(compare=False)
+
+    def attr(self, name: str) -> Any:
+        """The value of one attribute."""
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(f"op {self.op!r} has no attribute {name!r}: it has {[k for k, _ in self.attrs]}")
+
+    @property
+    def flops(self) -> int:
+        """FLOPs as ``2 x multiply-adds``."""
+        return 2 * self.macs
+
+    def __str__(self) -> str:
+        attrs = ", ".join(f"{k}={v}" for k, v in self.attrs)
+        return f"{self.op}({attrs}) {' '.join(map(str, self.in_shapes))} -> {self.shape}"
+
+
+def make_node(
+    op: str,
+    attrs: Mapping[str, AttrValue] = MappingProxyType({}),
+    in_shapes: tuple[Shape, ...] = (),
+    *,
+    in_axis: int | None = None,
+    out_shape: Shape | None = None,
+) -> Node:
+    """Validate, complete and intern one operation.
+
+    Args:
+        op: Name of the op.
+        attrs: Its attributes; those with a default may be left out.
+        in_shapes: Shapes of the operands, batch axis first.
+        in_axis: Axis of the channels in the first operand; by rank where left out
+            (axis 1 of four or more, otherwise the last).
+        out_shape: Shape of the result, where the op has no shape rule; where it has
+            one, the two must agree.
+
+    Raises:
+        GraphError: for an unknown op, wrong attributes or operands that do not fit.
+    """
+    definition = OPS.get(op)
+    if definition is None:
+        raise GraphError(f"unknown op {op!r}: allowed are {', '.join(sorted(OPS))}")
+    unknown = attrs.keys() - definition.attrs.keys()
+    if unknown:
+        raise GraphError(
+            f"op {op!r} has no attribute {', '.join(sorted(unknown))}: "
+            f"allowed are {', '.join(definition.attrs) or 'none'}"
+        )
+    complete = []
+    for name, default in definition.attrs.items():
+        value = attrs.get(name, default)
+        if value is REQUIRED:
+            raise GraphError(f"op {op!r} needs the attribute {name!r}")
+        complete.append((name, value))
+    return _intern(op, tuple(complete), in_shapes, in_axis, out_shape)
+
+
+@lru_cache(maxsize=_DISTINCT_NODES, typed=True)
+def _intern(
+    op: str,
+    attrs: tuple[tuple[str, AttrValue], ...],
+    in_shapes: tuple[Shape, ...],
+    in_axis: int | None,
+    shape: Shape | None,
+) -> Node:
+    definition = OPS[op]
+    least, most = definition.arity
+    if len(in_shapes) < least or (most is not None and len(in_shapes) > most):
+        allowed = str(least) if most == least else f"{least} to {'any number' if most is None else most}"
+        raise GraphError(f"op {op!r} got {len(in_shapes)} operands: it takes {allowed}")
+    values = dict(attrs)
+    rule = RULES.get(op)
+    try:
+        inferred = rule(values, in_shapes) if rule is not None else None
+        result = inferred if inferred is not None else shape
+    except GraphError as error:
+        raise GraphError(f"op {op!r}: {error}") from None
+    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise GraphError(
+            f"op {op!r} with attributes {values} cannot read operands of shapes {in_shapes}: {error}"
+        ) from None
+    if result is None:
+        raise GraphError(f"op {op!r} has no shape rule: give the shape of its result")
+    if shape is not None and shape != result:
+        raise GraphError(
+            f"op {op!r} on {in_shapes} gives shape {result}, but {shape} was recorded: "
+            "one of its attributes is wrong"
+        )
+    for size in result:
+        if type(size) is not int or not 0 <= size <= _MAX_SIZE:
+            raise GraphError(
+                f"op {op!r} has a result of shape {result}: sizes are integers from 0 to {_MAX_SIZE}"
+            )
+    first = in_shapes[0] if in_shapes else result
+    before = default_axis(first) if in_axis is None else in_axis
+    axis = _channel_axis(definition, values, first, before, result)
+    macs, params = costs(op, values, in_shapes, result)
+    paper = paper_ops(op, values, first, before, result, axis)
+    return Node(op, attrs, in_shapes, result, before, axis, macs, params, paper)
+
+
+def default_axis(shape: Shape) -> int:
+    """Axis of the channels where nothing else is known: 1 from rank 4 on, else the last."""
+    return 1 if len(shape) >= 4 else max(len(shape) - 1, 0)
+
+
+def _channel_axis(
+    definition: OpDef, attrs: Mapping[str, Any], before: Shape, axis: int, after: Shape
+) -> int:
+    if definition.axis == "first" and len(after) > 1:
+        return 1
+    if definition.axis == "last" or not before:
+        return max(len(after) - 1, 0)
+    if definition.name == "permute":
+        return [d % len(after) for d in attrs["dims"]].index(axis)
+    if len(after) == len(before):
+        return axis
+    # Rank changed: the channels are where their size still stands, same place first.
+    channels = before[axis]
+    for candidate in (axis, len(after) - 1, *range(1, len(after))):
+        if candidate < len(after) and after[candidate] == channels:
+            return candidate
+    return default_axis(after)

@@ -1,0 +1,1 @@
+"""GENNAPE as a library: rank neural networks without training them."""
