@@ -109,8 +109,8 @@ class FuzzyCMeans:
             seed: Seed, or generator on the CPU, of the k-means++ start (Arthur and
                 Vassilvitskii, 2007). The paper does not say how it starts.
             initial: Centroids to start from instead.
-            chunk_size: Points per block. The default keeps a block in a CPU's cache; a GPU
-                prefers about 100,000.
+            chunk_size: Points per block. The default suits a CPU's cache; give a GPU more, as
+                every block costs it a dozen kernel launches.
 
         Returns:
             The fitted partition. Its centroids are on the device of the points.
@@ -196,6 +196,14 @@ def _ratios(
     return squared.amin(dim=0) / squared
 
 
+def _power(ratios: Float[Tensor, "clusters points"], exponent: float) -> Tensor:
+    """``ratios ** exponent`` for entries in [0, 1], the costliest step of a round."""
+    if exponent in (0.5, 1.0, 2.0):  # m = 3, 2, 1.5: special cases of torch.pow
+        return ratios.pow(exponent)
+    # About half the time of torch.pow on a CPU, and no less accurate in this range.
+    return ratios.log2().mul_(exponent).exp2_()
+
+
 def _iterate(
     blocks: list[Tensor],
     centroids: Float[Tensor, "clusters dims"],
@@ -218,10 +226,10 @@ def _iterate(
     sums = blocks[0].new_zeros((len(centroids), blocks[0].shape[1]), dtype=torch.float64)
     for index, block in enumerate(blocks):
         ratios = _ratios(centroids, block)
-        powers = ratios.pow(exponent)  # m = 1.5, 2 and 3 are fast paths inside torch.pow
+        powers = _power(ratios, exponent)
         totals = powers.sum(dim=0)
         if previous is not None and witness is None:
-            old = _ratios(previous, block).pow_(exponent)
+            old = _power(_ratios(previous, block), exponent)
             change = (powers / totals).sub_(old.div_(old.sum(dim=0))).abs_().max()
             if not change < tolerance:
                 witness = index
@@ -283,7 +291,7 @@ def _check_fuzzifier(fuzzifier: float) -> None:
         )
 
 
-def _check_at_least(name: str, value: float, least: int) -> None:
+def _check_at_least(name: str, value: int | float, least: int) -> None:
     if not value >= least:
         raise InvalidInputError(f"{name} is {value}; it must be {least} or more. Raise it.")
 

@@ -270,7 +270,8 @@ def _resampled(
     """The metric on each resample."""
     if metric is mae:
         errors: Float[np.ndarray, " items"] = 100 * np.abs(predicted - true)
-        return errors[rows].mean(axis=1)
+        means: Float[np.ndarray, " rows"] = errors[rows].mean(axis=1)
+        return means
     if metric is srcc:
         return _correlate(_ranks(true, rows), _ranks(predicted, rows))
     return np.array([metric(true[row], predicted[row]) for row in rows])

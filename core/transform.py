@@ -140,11 +140,6 @@ class Standardize(TargetTransform):
         return torch.ones_like(gflops)
 
 
-_KINDS: dict[str, type[TargetTransform]] = {
-    transform.kind: transform for transform in (FlopsTransform, Standardize)
-}
-
-
 def target_transform_from_dict(values: Mapping[str, object]) -> TargetTransform:
     """Rebuild a transform from what its ``to_dict`` gave.
 
@@ -152,12 +147,18 @@ def target_transform_from_dict(values: Mapping[str, object]) -> TargetTransform:
         InvalidInputError: On an unknown kind, or a mean or deviation that is not a number.
     """
     kind, mean, std = (values.get(key) for key in ("kind", "mean", "std"))
-    if kind not in _KINDS or not isinstance(mean, int | float) or not isinstance(std, int | float):
-        raise InvalidInputError(
-            f"a target transform cannot be read from {dict(values)}; it needs a kind out of "
-            f"{sorted(_KINDS)} and numbers mean and std. Write it with to_dict()."
-        )
-    return _KINDS[str(kind)](float(mean), float(std))
+    for transform in (FlopsTransform, Standardize):
+        if (
+            kind == transform.kind
+            and isinstance(mean, int | float)
+            and isinstance(std, int | float)
+        ):
+            return transform(float(mean), float(std))
+    raise InvalidInputError(
+        f"a target transform cannot be read from {dict(values)}; it needs kind "
+        f"'{FlopsTransform.kind}' or '{Standardize.kind}' and numbers mean and std. Write it "
+        "with to_dict()."
+    )
 
 
 def _check(name: str, values: Tensor, gflops: Tensor) -> None:

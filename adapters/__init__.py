@@ -1,0 +1,1 @@
+"""Adapters between GENNAPE and the outside: tracers, network families and host libraries."""

@@ -1,0 +1,95 @@
+"""What every training loop here shares: seeds, shuffling, checkpoints, progress.
+
+A loop never touches the global random state (it runs inside :func:`seeded`), and every
+epoch is seeded by its number, so a resumed run repeats exactly what an uninterrupted one
+would have done.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from .errors import InvalidInputError
+
+#: Receives ``(stage, epoch, epochs, losses)`` after every epoch.
+Progress = Callable[[str, int, int, dict[str, float]], None]
+
+
+def silent(stage: str, epoch: int, epochs: int, losses: dict[str, float]) -> None:
+    """Report nothing."""
+
+
+@contextmanager
+def seeded(*seed: int) -> Iterator[None]:
+    """Run with a fixed random state; the state before is restored afterwards.
+
+    Args:
+        *seed: Non-negative integers that together name the state (a seed and an epoch, say).
+    """
+    mixed = 0
+    for part in seed:
+        mixed = (mixed * 1_000_003 + part + 1) % (1 << 63)
+    with torch.random.fork_rng():
+        torch.manual_seed(mixed)
+        yield
+
+
+def minibatches(count: int, size: int, *, drop_last: bool = False) -> Iterator[Int[Tensor, "n"]]:
+    """A random order of ``range(count)`` in pieces of ``size``, under the current seed."""
+    if count < 1 or size < 1:
+        raise InvalidInputError(f"{count} examples in batches of {size}: both must be at least 1")
+    for piece in torch.randperm(count).split(size):
+        if not drop_last or len(piece) == size or count < size:
+            yield piece
+
+
+@dataclass
+class Checkpoint:
+    """Saves the state of one training loop after every epoch, and takes it up again.
+
+    Attributes:
+        path: File to write; ``None`` keeps nothing.
+        settings: Anything printable that must be equal for a checkpoint to be resumed.
+    """
+
+    path: Path | None
+    settings: str
+
+    def save(self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Write the state after ``epoch`` epochs, never leaving a half-written file."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Any] = {
+            "settings": self.settings,
+            "epoch": epoch,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Load the last state, if there is one; returns the number of finished epochs.
+
+        Raises:
+            InvalidInputError: if the file belongs to other settings.
+        """
+        if self.path is None or not self.path.exists():
+            return 0
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        if state["settings"] != self.settings:
+            raise InvalidInputError(
+                f"{self.path} was written under other settings: choose another output folder, "
+                "or delete the checkpoint to start again"
+            )
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["epoch"])

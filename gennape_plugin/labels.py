@@ -1,0 +1,81 @@
+"""Reading labelled architectures of NAS-Bench-101.
+
+A file is JSON lines, optionally gzipped: ``hash``, ``matrix``, ``ops`` and ``test_acc``
+(mean CIFAR-10 test accuracy of three runs, a fraction) or ``valid_acc_max`` (validation
+accuracy, the best of three runs, a fraction), or both.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from gennape_plugin.adapters.families.base import Family
+from gennape_plugin.core.errors import ArchitectureError, LabelsError
+
+MAX_LINE: Final = 1 << 20  # characters; an architecture takes some hundred
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One labelled architecture.
+
+    Attributes:
+        arch: The checked architecture of its family.
+        labels: Every number on its line, by column name.
+        key: Its identity within the file: ``hash``, or the line number.
+    """
+
+    arch: Any
+    labels: dict[str, float]
+    key: str
+
+
+def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
+    """Stream the labelled architectures of a file.
+
+    Raises:
+        LabelsError: naming file and line, for anything that is not as it should be.
+    """
+    path = Path(path)
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise LabelsError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise LabelsError(f"{path}, line {number}: each line holds one JSON object")
+        try:
+            arch = family.parse(family.encoding_of(row))
+        except ArchitectureError as error:
+            raise LabelsError(f"{path}, line {number}: {error}") from None
+        labels = {
+            name: float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        for name, value in labels.items():
+            if not np.isfinite(value):
+                raise LabelsError(f"{path}, line {number}: {name} is {value}")
+        yield Labelled(arch, labels, str(row.get("hash", number)))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            number = 0
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if len(line) >= MAX_LINE:
+                    raise LabelsError(f"{path}, line {number}: longer than {MAX_LINE} characters")
+                if line.strip():
+                    yield number, line
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise LabelsError(
+            f"{path} cannot be read ({error}): give a .jsonl or .jsonl.gz file"
+        ) from None
