@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batch import GraphBatch
+from .errors import InvalidInputError
 
 
 class GraphTransformerLayer(nn.Module):
@@ -33,6 +34,11 @@ class GraphTransformerLayer(nn.Module):
             dropout: Probability of dropping a unit in training.
         """
         super().__init__()
+        if width % heads or not 0 <= dropout < 1:
+            raise InvalidInputError(
+                f"width {width}, heads {heads}, dropout {dropout}: the width must be a multiple of "
+                "the heads and the dropout in [0, 1)"
+            )
         self.heads = heads
         self.query_key_value = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
@@ -40,7 +46,7 @@ class GraphTransformerLayer(nn.Module):
         self.up = nn.Linear(width, hidden)
         self.down = nn.Linear(hidden, width)
         self.norm_2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.rate = dropout
 
     def forward(
         self, x: Float[Tensor, "kinds width"], batch: GraphBatch, *, views: int = 1
@@ -73,17 +79,29 @@ class GraphTransformerLayer(nn.Module):
             return mean.expand(views, -1, -1)
         # Dropout tells equal nodes apart: from here on every node of every view is computed.
         rows = member.repeat(views)
-        mixed = self._feed_forward(
-            self.norm_1(residual[rows] + self.dropout(attended[rows]))
-        )
+        mixed = self._feed_forward(self.norm_1(residual[rows] + self._drop(attended[rows])))
         starts = batch.ptr[:-1]
         offsets = torch.cat([starts + view * batch.num_nodes for view in range(views)])
         every = torch.arange(len(rows), device=x.device)
         return F.embedding_bag(every, mixed, offsets, mode="mean").view(views, batch.num_graphs, -1)
 
+    def _drop(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
+        """Dropout whose masks come four to a random 64-bit word.
+
+        Drawing masks one by one is a third of a pretraining step on a CPU. The rate is
+        met to 1/65536.
+        """
+        if not self.training or self.rate == 0:
+            return x
+        words = torch.empty(x.numel() // 4 + 1, dtype=torch.int64, device=x.device)
+        words.random_(-(1 << 63), None)
+        draws = words.view(torch.int16)[: x.numel()].view(x.shape)
+        kept = draws >= round(self.rate * 65536) - 32768
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
+
     def _feed_forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
-        hidden = self.dropout(F.relu(self.up(x)))
-        return self.norm_2(x + self.dropout(self.down(hidden)))
+        hidden = self._drop(F.relu(self.up(x)))
+        return self.norm_2(x + self._drop(self.down(hidden)))
 
     def _attend(
         self,

@@ -173,6 +173,16 @@ class GraphStore:
         edges: IntArray = self._edges[index].astype(np.int64)
         return edges
 
+    def take(self, indices: Iterable[int]) -> "GraphStore":
+        """A store of the chosen graphs, in the given order; arrays are shared, not copied."""
+        chosen = list(indices)
+        taken = GraphStore()
+        taken._kinds = self._kinds
+        taken._kind = [self._kind[i] for i in chosen]
+        taken._edges = [self._edges[i] for i in chosen]
+        taken._gflops = [self._gflops[i] for i in chosen]
+        return taken
+
     def batch(self, indices: Iterable[int]) -> GraphBatch:
         """The chosen graphs as one batch, in the given order."""
         chosen = list(indices)

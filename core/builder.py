@@ -10,9 +10,8 @@ shapes, channel axes and defaults are worked out in one place::
     graph = b.build(x)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 from .errors import GraphError
 from .graph import MAX_NODES, ComputeGraph
@@ -152,8 +151,9 @@ class GraphBuilder:
             bias=bias,
         )
 
-    def depthwise(self, x: int, *, kernel: Size, stride: Size = 1, dilation: Size = 1,
-                  bias: bool = False) -> int:
+    def depthwise(
+        self, x: int, *, kernel: Size, stride: Size = 1, dilation: Size = 1, bias: bool = False
+    ) -> int:
         """A depthwise convolution: one filter a channel, SAME padding."""
         channels = self.shape(x)[1]
         return self.conv(
@@ -181,10 +181,18 @@ class GraphBuilder:
         return self._pool("max_pool", x, kernel, stride, padding, dilation=(1,) * self._rank(x))
 
     def avg_pool(
-        self, x: int, *, kernel: Size, stride: Size, padding: Size = 0, count_include_pad: bool = True
+        self,
+        x: int,
+        *,
+        kernel: Size,
+        stride: Size,
+        padding: Size = 0,
+        count_include_pad: bool = True,
     ) -> int:
         """Average pooling."""
-        return self._pool("avg_pool", x, kernel, stride, padding, count_include_pad=count_include_pad)
+        return self._pool(
+            "avg_pool", x, kernel, stride, padding, count_include_pad=count_include_pad
+        )
 
     def _rank(self, x: int) -> int:
         return len(self.shape(x)) - 2

@@ -59,7 +59,9 @@ def costs(op: str, attrs: Attrs, shapes: tuple[Shape, ...], out: Shape) -> tuple
             # A transposed convolution multiplies each *input* position by the kernel.
             positions = out if op == "conv" else shapes[0]
             macs = kernel * positions[0] * prod(positions[2:])
-            return macs, kernel + (attrs["channels"] if attrs["bias"] else 0)
+            bias = attrs["channels"] if attrs["bias"] else 0
+            # A kernel that is an operand is no parameter of this node.
+            return macs, 0 if len(shapes) > 1 else kernel + bias
         case "linear":
             weights = shapes[0][-1] * attrs["features"]
             bias = attrs["features"] if attrs["bias"] else 0

@@ -50,9 +50,7 @@ class CLEncoder(nn.Module):
         super().__init__()
         self.config = config = config or EncoderConfig()
         self.embedding = NodeEmbedding(config.width)
-        self.graph_layers = GraphLayers(
-            config.width, config.layers, convolution=config.convolution
-        )
+        self.graph_layers = GraphLayers(config.width, config.layers, convolution=config.convolution)
         self.transformer = GraphTransformerLayer(
             config.width, heads=config.heads, hidden=config.hidden, dropout=config.dropout
         )

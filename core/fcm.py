@@ -89,7 +89,7 @@ class FuzzyCMeans:
         max_iterations: int = 10_000,
         seed: int | torch.Generator = 0,
         initial: Float[Tensor, "clusters dims"] | None = None,
-        chunk_size: int = 8192,
+        chunk_size: int = 4096,
     ) -> "FuzzyCMeans":
         """Cluster points by alternating Eqs. 3 and 2 until Eq. 4 holds.
 
@@ -141,11 +141,10 @@ class FuzzyCMeans:
         centre = points.mean(dim=0)
         blocks = list(torch.split(_augment(points, centre), chunk_size))
         centroids, previous = initial - centre, None
-        iterations, converged = 0, False
+        iterations = 0
         while True:
             iterations += 1
             updated, witness = _iterate(blocks, centroids, previous, fuzzifier, tolerance)
-            converged = witness is None
             if witness is None or iterations == max_iterations:
                 break
             # The block that moved last time most likely moves again: look there first.
@@ -153,7 +152,7 @@ class FuzzyCMeans:
             previous, centroids = centroids, updated
         centroids = centroids + centre
         objective, coefficient = _quality(points, centroids, fuzzifier, chunk_size)
-        return cls(centroids, fuzzifier, iterations, converged, objective, coefficient)
+        return cls(centroids, fuzzifier, iterations, witness is None, objective, coefficient)
 
 
 def _soften(
@@ -251,10 +250,10 @@ def _quality(
     """Objective and partition coefficient, from exact distances."""
     objective = coefficient = 0.0
     for block in torch.split(points, chunk_size):
-        distances = torch.cdist(block, centroids, compute_mode=_EXACT).double()
+        distances = torch.cdist(block, centroids, compute_mode=_EXACT)
         shares = _soften(distances, fuzzifier)
-        objective += float((shares.pow(fuzzifier) * distances.square()).sum())
         coefficient += float(shares.square().sum())
+        objective += float(shares.pow_(fuzzifier).mul_(distances.square_()).sum())
     return objective, coefficient / len(points)
 
 
@@ -286,8 +285,8 @@ def _kmeans_plus_plus(
 def _check_fuzzifier(fuzzifier: float) -> None:
     if not (isfinite(fuzzifier) and fuzzifier > 1):
         raise InvalidInputError(
-            f"fuzzifier is {fuzzifier}; it must be finite and above 1 (the paper searches 1.5 "
-            "to 4). Use 1.1 or so for nearly hard clusters."
+            f"fuzzifier is {fuzzifier}; it must be finite and above 1. Use 2 to start with, "
+            "or 1.1 for nearly hard clusters."
         )
 
 
@@ -302,7 +301,8 @@ def _check_points(name: str, points: Tensor) -> None:
             f"{name} is {points.dtype} of shape {tuple(points.shape)}; it must be float32 or "
             "float64 of shape (rows, dims). Convert or reshape it."
         )
-    bad = int((~points.isfinite()).any(dim=1).sum())
+    # By row sums, as isfinite() on all values would cost another copy of them.
+    bad = int((~points.sum(dim=1).isfinite()).sum())
     if bad:
         raise InvalidInputError(
             f"{name} has NaN or infinity in {bad} of {len(points)} rows; every value must be "

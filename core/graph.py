@@ -162,6 +162,17 @@ class ComputeGraph:
         """The graph under the paper's folding rules (see :mod:`.paper`)."""
         return paper_view(self)
 
+    def renamed(self, name: str) -> "ComputeGraph":
+        """The same graph under another name."""
+        return ComputeGraph(
+            self.nodes,
+            self.operands,
+            weight_of=self.weight_of,
+            scopes=self.scopes,
+            name=name,
+            _trusted=True,
+        )
+
     @cached_property
     def hash(self) -> str:
         """Canonical hash (32 hex digits), equal under any renumbering of the nodes."""

@@ -66,14 +66,18 @@ def graph_from_dict(data: object) -> ComputeGraph:
             _expect(k, str, "attribute names are text"): _attr(v)
             for k, v in _expect(fields.get("attrs"), dict, "'attrs' is an object", 64).items()
         }
-        shapes = tuple(_shape(s) for s in _expect(fields.get("in"), list, "'in' lists shapes", 65536))
+        shapes = tuple(
+            _shape(s) for s in _expect(fields.get("in"), list, "'in' lists shapes", 65536)
+        )
         table.append((op, attrs, shapes, _shape(fields.get("out"))))
     nodes: list[Node] = []
     operands: list[list[int]] = []
     for item in _expect(record.get("nodes"), list, "'nodes' is a list", MAX_NODES):
         pair = _expect(item, list, "a node is [op number, [operand numbers]]", 2)
         if len(pair) != 2 or type(pair[0]) is not int or not 0 <= pair[0] < len(table):
-            raise GraphError(f"node {len(nodes)} refers to op {pair[:1]}: 0 to {len(table) - 1} exist")
+            raise GraphError(
+                f"node {len(nodes)} refers to op {pair[:1]}: 0 to {len(table) - 1} exist"
+            )
         reads = _expect(pair[1], list, "operands are a list", 65536)
         if not all(type(i) is int and 0 <= i < len(nodes) for i in reads):
             raise GraphError(f"node {len(nodes)} reads {reads[:8]}: operands must come before it")
@@ -88,7 +92,9 @@ def graph_from_dict(data: object) -> ComputeGraph:
             or len(item) != 2
             or not all(type(i) is int and 0 <= i < len(nodes) for i in item)
         ):
-            raise GraphError(f"'shared' holds [node, owner] pairs of existing nodes, got {item!r:.80}")
+            raise GraphError(
+                f"'shared' holds [node, owner] pairs of existing nodes, got {item!r:.80}"
+            )
         owners[item[0]] = item[1]
     scopes = _expect(record.get("scopes", [""] * len(nodes)), list, "'scopes' is a list", MAX_NODES)
     name = _expect(record.get("name", ""), str, "'name' is text", _MAX_TEXT)
@@ -146,4 +152,6 @@ def _attr(value: Any, depth: int = 0) -> AttrValue:
         return value
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
         return value
-    raise GraphError(f"an attribute is text, a number, true, false, null or a list, got {value!r:.80}")
+    raise GraphError(
+        f"an attribute is text, a number, true, false, null or a list, got {value!r:.80}"
+    )

@@ -198,7 +198,7 @@ def bootstrap_difference(
     cancels. Zero outside the interval means that they differ at this level.
 
     Args:
-        metric: As in :func:`bootstrap_interval`.
+        metric: As for :func:`bootstrap_interval`.
         true: True values.
         first: Predictions of one predictor.
         second: Predictions of the other, for the same items.

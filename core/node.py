@@ -52,7 +52,9 @@ class Node:
         for key, value in self.attrs:
             if key == name:
                 return value
-        raise KeyError(f"op {self.op!r} has no attribute {name!r}: it has {[k for k, _ in self.attrs]}")
+        raise KeyError(
+            f"op {self.op!r} has no attribute {name!r}: it has {[k for k, _ in self.attrs]}"
+        )
 
     @property
     def flops(self) -> int:
@@ -115,7 +117,9 @@ def _intern(
     definition = OPS[op]
     least, most = definition.arity
     if len(in_shapes) < least or (most is not None and len(in_shapes) > most):
-        allowed = str(least) if most == least else f"{least} to {'any number' if most is None else most}"
+        allowed = (
+            str(least) if most == least else f"{least} to {'any number' if most is None else most}"
+        )
         raise GraphError(f"op {op!r} got {len(in_shapes)} operands: it takes {allowed}")
     values = dict(attrs)
     rule = RULES.get(op)
@@ -164,6 +168,8 @@ def _channel_axis(
         return [d % len(after) for d in attrs["dims"]].index(axis)
     if len(after) == len(before):
         return axis
+    if not after:
+        return 0
     # Rank changed: the channels are where their size still stands, same place first.
     channels = before[axis]
     for candidate in (axis, len(after) - 1, *range(1, len(after))):

@@ -120,11 +120,13 @@ def _ops() -> dict[str, OpDef]:
         "groups": 1,
         "bias": False,
     }
-    op("conv", "Conv", axis="first", **conv)
+    # A second operand is a kernel that the network computes itself.
+    op("conv", "Conv", arity=(1, 2), axis="first", **conv)
     op(
         "conv_transpose",
         "Conv",
         exact=False,
+        arity=(1, 2),
         axis="first",
         **conv,
         output_padding=REQUIRED,
@@ -270,6 +272,9 @@ def _ops() -> dict[str, OpDef]:
     op("slice", spec=REQUIRED)
     op("select", index=REQUIRED)
     op("gather", arity=many, function="gather")
+    # A tensor after some of its elements were overwritten: (old content, new part).
+    op("scatter", arity=many, spec=None)
+    op("repeat", repeats=REQUIRED)
     op("roll", shifts=REQUIRED, dims=REQUIRED)
     op("cast", dtype=REQUIRED)
 

@@ -94,7 +94,9 @@ def paper_ops(
             depthwise = 1 < attrs["groups"] == before[1]
             sizes = [min(k, MAX_KERNEL) for k in attrs["kernel"][-2:]]
             kernel = (sizes[0], sizes[1] if len(sizes) > 1 else 1)
-            main = _paper_op("Depthwise" if depthwise else "Conv", first, last, kernel, attrs["bias"])
+            main = _paper_op(
+                "Depthwise" if depthwise else "Conv", first, last, kernel, attrs["bias"]
+            )
             rate = max(attrs["dilation"])
             if op == "conv" and rate > 1:
                 # TF writes a dilated convolution between two space/batch moves.

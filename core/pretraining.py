@@ -32,7 +32,7 @@ class ContrastiveConfig:
         clip: Largest gradient norm (published k-GNN code: 5).
     """
 
-    epochs: int = 20
+    epochs: int = 24
     batch_size: int = 128
     learning_rate: float = 1e-3
     eigenvalues: int = 21
@@ -90,7 +90,7 @@ def pretrain_encoder(
         )
     with seeded(seed):
         model = _Pretraining(CLEncoder(encoder), config.projection).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     saved = Checkpoint(checkpoint, repr((encoder, config, seed, len(store))))
     done = saved.resume(model, optimizer)
     logged = torch.log10(store.gflops + 1)
@@ -116,9 +116,7 @@ def pretrain_encoder(
                 totals["flops"] += float(regression.detach()) * len(rows)
                 seen += len(rows)
         saved.save(epoch + 1, model, optimizer)
-        progress(
-            "contrastive", epoch + 1, config.epochs, {k: v / seen for k, v in totals.items()}
-        )
+        progress("contrastive", epoch + 1, config.epochs, {k: v / seen for k, v in totals.items()})
     return model.encoder.eval().cpu()
 
 

@@ -55,7 +55,7 @@ class Fitted:
 
     Attributes:
         epoch: The epoch that was kept, from 1.
-        validation_srcc: Its rank correlation on the validation set, in the target's units.
+        validation_srcc: Its rank correlation with accuracy on the validation set.
     """
 
     epoch: int
@@ -67,7 +67,7 @@ def _train(
     predict: Callable[[Tensor], Tensor],
     target: Float[Tensor, "graphs"],
     validate: Callable[[], Tensor],
-    validation_target: Float[Tensor, "validation"],
+    validation_accuracy: Float[Tensor, "validation"],
     config: RegressionConfig,
     *,
     seed: int,
@@ -75,7 +75,7 @@ def _train(
     progress: Progress,
 ) -> Fitted:
     """Minimise squared error; leave ``model`` at its best epoch on the validation set."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     steps = config.epochs * -(-len(target) // config.batch_size)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     best, best_state = Fitted(0, -2.0), copy.deepcopy(model.state_dict())
@@ -94,7 +94,7 @@ def _train(
                 total += float(loss.detach()) * len(rows)
         model.eval()
         with torch.no_grad():
-            rank = srcc(validation_target, validate())
+            rank = srcc(validation_accuracy, validate())
         if rank > best.validation_srcc:
             best, best_state = Fitted(epoch, rank), copy.deepcopy(model.state_dict())
         progress(stage, epoch, config.epochs, {"mse": total / len(target), "srcc": rank})
@@ -114,6 +114,7 @@ def fit_heads(
     ],
     *,
     config: RegressionConfig | None = None,
+    decode: Callable[[Tensor], Tensor] = lambda y: y,
     seed: int = 0,
     stage: str = "heads",
     progress: Progress = silent,
@@ -124,8 +125,10 @@ def fit_heads(
         h: Embeddings (with FLOPs) of the training graphs.
         memberships: Their memberships; ``None`` for one plain head.
         target: Transformed accuracies.
-        validation: Embeddings, memberships and labels (any monotone unit) that choose the epoch.
+        validation: Embeddings, memberships and accuracies that choose the epoch.
         config: Settings of the training.
+        decode: Turns predictions for the validation set into accuracies; it matters where the
+            transform's order of the graphs is not that of their accuracies.
         seed: Fixes initial weights and order.
         stage: Name shown by ``progress``.
         progress: Called after every epoch.
@@ -138,7 +141,7 @@ def fit_heads(
         model,
         lambda rows: model(h[rows], None if memberships is None else memberships[rows]),
         target,
-        lambda: model(validation[0], validation[1]),
+        lambda: decode(model(validation[0], validation[1])),
         validation[2],
         config,
         seed=seed,
@@ -206,7 +209,7 @@ def fit_graph_regressor(
     Args:
         store: Training graphs.
         target: Their transformed accuracies.
-        validation: Graphs and labels (any monotone unit) that choose the epoch.
+        validation: Graphs and accuracies that choose the epoch (the target must rank alike).
         convolution: ``kgnn``, ``gcn`` or ``gin``.
         config: Settings of the training; the published code uses a constant rate of 1e-4.
         seed: Fixes initial weights and order.

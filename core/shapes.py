@@ -49,7 +49,7 @@ def _windows(shape: Shape, attrs: Attrs, padding: Any, *, ceil: bool = False) ->
 
 
 def _conv(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    (shape,) = shapes
+    shape = shapes[0]
     if len(shape) < 3:
         raise GraphError(f"a convolution needs (batch, channels, spatial...), got shape {shape}")
     channels, groups = attrs["channels"], attrs["groups"]
@@ -62,7 +62,7 @@ def _conv(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
 
 
 def _conv_transpose(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    (shape,) = shapes
+    shape = shapes[0]
     spatial = [
         (size - 1) * s - 2 * p + d * (k - 1) + extra + 1
         for size, s, p, d, k, extra in zip(
@@ -87,7 +87,10 @@ def _adaptive(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     (shape,) = shapes
     size = attrs["size"]
     lead = len(shape) - len(size)
-    return (*shape[:lead], *(s if t is None else t for s, t in zip(shape[lead:], size, strict=True)))
+    return (
+        *shape[:lead],
+        *(s if t is None else t for s, t in zip(shape[lead:], size, strict=True)),
+    )
 
 
 def _same(_attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
@@ -171,6 +174,13 @@ def _reshape(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     return target
 
 
+def _repeat(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
+    (shape,) = shapes
+    repeats = attrs["repeats"]
+    before = (1,) * (len(repeats) - len(shape)) + shape
+    return tuple(size * times for size, times in zip(before, repeats, strict=True))
+
+
 def _given(attrs: Attrs, _shapes: tuple[Shape, ...]) -> Shape:
     shape: Shape = attrs["shape"]
     return shape
@@ -231,6 +241,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "stack": _stack,
     "reshape": _reshape,
     "permute": _permute,
+    "repeat": _repeat,
     "pixel_shuffle": _shuffle,
     "pixel_unshuffle": _unshuffle,
     **dict.fromkeys(_UNARY, _same),

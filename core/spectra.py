@@ -74,7 +74,9 @@ def spectrum(nodes: int, edges: "np.ndarray[Any, Any]", k: int) -> "np.ndarray[A
     return np.pad(values, (0, k - wanted), constant_values=LARGEST_EIGENVALUE)
 
 
-def spectra(store: GraphStore, k: int, indices: Sequence[int] | None = None) -> Float[Tensor, "graphs k"]:
+def spectra(
+    store: GraphStore, k: int, indices: Sequence[int] | None = None
+) -> Float[Tensor, "graphs k"]:
     """Signatures of the graphs of a store (all, or the chosen ones), float32."""
     nodes = store.nodes
     chosen = range(len(store)) if indices is None else indices

@@ -78,6 +78,4 @@ def split_nasbench101(rows: Sequence[Labelled]) -> Split:
         slope, offset = np.polyfit(valid[both], test[both], 1).tolist()
         extra = np.flatnonzero(np.isnan(test) & ~np.isnan(valid)).tolist()
     accuracy = np.where(np.isnan(test), slope * valid + offset, test)
-    return Split(
-        tuple(train), tuple(extra), tuple(first), tuple(second), accuracy, slope, offset
-    )
+    return Split(tuple(train), tuple(extra), tuple(first), tuple(second), accuracy, slope, offset)

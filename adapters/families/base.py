@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import ClassVar, Generic, TypeVar
 
-from torch import nn
-
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node, default_axis, make_node
 from gennape_plugin.core.shapes import Shape
+from torch import nn
 
 Arch = TypeVar("Arch")
 

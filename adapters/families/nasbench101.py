@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import torch
-from torch import Tensor, nn
-
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node
 from gennape_plugin.core.shapes import Shape
+from torch import Tensor, nn
 
 from .base import Family, conv_bn_relu, node_of
 
@@ -231,15 +230,11 @@ def _pruned(matrix: Matrix, ops: Sequence[str]) -> Cell101:
 
 
 def _downsample(shape: Shape) -> Node:
-    return node_of(
-        "max_pool", shape, kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1)
-    )
+    return node_of("max_pool", shape, kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1))
 
 
 def _max_pool(shape: Shape) -> Node:
-    return node_of(
-        "max_pool", shape, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1)
-    )
+    return node_of("max_pool", shape, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1))
 
 
 def _cell_graph(b: GraphBuilder, x: int, c_out: int, cell: Cell101) -> int:

@@ -1,0 +1,172 @@
+"""Weights on disk: a safetensors file and a JSON card beside it. Never a pickle.
+
+The card says what the model is, what it learned from and what it reaches; it also holds
+the SHA-256 of the weights and of the op vocabulary, and loading checks both.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from .errors import GennapeError, WeightsError
+from .model import GennapeModel, model_of
+from .ops import PAPER_LABELS
+
+FORMAT: Final = "gennape-weights"
+VERSION: Final = 1
+WEIGHTS_FILE: Final = "model.safetensors"
+CARD_FILE: Final = "card.json"
+MAX_WEIGHTS: Final = 1 << 30  # bytes
+MAX_CARD: Final = 16 << 20
+#: Widest layer and greatest number of layers, clusters or members that a card may ask for:
+#: a card is read before its weights, and must not make the reader allocate at will.
+_MAX_SIZE: Final = 16384
+
+
+def vocabulary_hash() -> str:
+    """SHA-256 of the op vocabulary that embeddings are indexed by."""
+    return hashlib.sha256("\n".join(PAPER_LABELS).encode()).hexdigest()
+
+
+def save_model(
+    model: GennapeModel, folder: str | Path, card: Mapping[str, Any], *, half: bool = False
+) -> None:
+    """Write a model and its card.
+
+    Args:
+        model: The model.
+        folder: Folder to write into; made where it does not exist.
+        card: Facts about training and results, plain JSON values.
+        half: Store floating point numbers in 16 bits.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        value = tensor.detach().cpu().contiguous()
+        tensors[name] = value.half() if half and value.is_floating_point() else value
+    data = save(tensors)
+    full = {
+        "format": FORMAT,
+        "version": VERSION,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "vocabulary": vocabulary_hash(),
+        "model": model.describe(),
+        **card,
+    }
+    _replace(folder / WEIGHTS_FILE, data)
+    _replace(folder / CARD_FILE, (json.dumps(full, indent=1) + "\n").encode())
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """The card of a weights folder, checked for format and version only.
+
+    Raises:
+        WeightsError: if there is none, or it is not one.
+    """
+    path = Path(folder) / CARD_FILE
+    try:
+        card = json.loads(_bounded(path, MAX_CARD))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise WeightsError(f"{path} is not JSON ({error}): the weights folder is damaged") from None
+    if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
+        raise WeightsError(
+            f"{path} is not a card of format {FORMAT!r} version {VERSION}: use weights made by "
+            "this version of the package"
+        )
+    return card
+
+
+def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
+    """Read a model and its card, trusting neither.
+
+    Returns:
+        The model in evaluation mode on the CPU, float32, and its card.
+
+    Raises:
+        WeightsError: if a file is missing, damaged, not finite, or of another vocabulary.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    data = _bounded(folder / WEIGHTS_FILE, MAX_WEIGHTS)
+    if hashlib.sha256(data).hexdigest() != card.get("sha256"):
+        raise WeightsError(
+            f"{folder / WEIGHTS_FILE} does not have the SHA-256 on its card: the file is damaged "
+            "or belongs to another card; install or train the weights again"
+        )
+    if card.get("vocabulary") != vocabulary_hash():
+        raise WeightsError(
+            f"{folder} was trained on another op vocabulary than this version's: use weights made "
+            "by this version of the package"
+        )
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{folder / WEIGHTS_FILE} is not a safetensors file: {error}") from None
+    description = card.get("model")
+    try:
+        if not isinstance(description, dict):
+            raise WeightsError("the card has no 'model'")
+        _check_sizes(description)
+        # Initial values are overwritten at once; the global random state is left alone.
+        with torch.random.fork_rng():
+            model = model_of(description)
+        expected = model.state_dict()
+        if expected.keys() != tensors.keys():
+            different = sorted(expected.keys() ^ tensors.keys())[:5]
+            raise WeightsError(f"tensors are missing or unknown: {', '.join(different)}")
+        for name, tensor in tensors.items():
+            if tensor.shape != expected[name].shape:
+                raise WeightsError(
+                    f"tensor {name} has shape {tuple(tensor.shape)}, the card's model needs "
+                    f"{tuple(expected[name].shape)}"
+                )
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise WeightsError(f"tensor {name} holds NaN or infinity")
+    except GennapeError as error:
+        raise WeightsError(f"{folder} cannot be loaded: {error}") from None
+    model.load_state_dict(tensors)
+    return model.float().eval(), card
+
+
+def _check_sizes(value: object, depth: int = 0) -> None:
+    """Refuse descriptions with absurd numbers before anything is allocated."""
+    if depth > 8:
+        raise WeightsError("the model's description is nested too deeply")
+    if isinstance(value, dict):
+        if len(value) > 256:
+            raise WeightsError("the model's description has too many entries")
+        for item in value.values():
+            _check_sizes(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value[:257]:
+            _check_sizes(item, depth + 1)
+    elif isinstance(value, int | float) and not -_MAX_SIZE <= value <= _MAX_SIZE:
+        raise WeightsError(f"the model's description holds the number {value}")
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise WeightsError(
+                f"{path} does not exist: give a folder with {WEIGHTS_FILE} and {CARD_FILE}"
+            )
+        size = path.stat().st_size
+        if size > limit:
+            raise WeightsError(f"{path} has {size} bytes: at most {limit} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)

@@ -1,0 +1,147 @@
+"""Whatever a person hands over becomes a computation graph here."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gennape_plugin.adapters.torch import capture_module
+from gennape_plugin.core.errors import CaptureError, InvalidInputError
+from gennape_plugin.core.graph import ComputeGraph
+from gennape_plugin.core.graph_json import load_graph
+
+InputShape = Sequence[int] | Sequence[Sequence[int]]
+
+
+def to_graph(architecture: object, input_shape: InputShape | None = None) -> ComputeGraph:
+    """The computation graph of an architecture.
+
+    Args:
+        architecture: A :class:`ComputeGraph`, an ``nn.Module``, or the path of a graph
+            written by ``gennape trace --json``.
+        input_shape: Shape of one input without the batch axis, such as ``(3, 32, 32)``;
+            several shapes for several inputs. Needed for modules only.
+
+    Raises:
+        InvalidInputError: for anything else, or a module without an input shape.
+        CaptureError: if the module cannot be captured.
+        GraphError: if the file does not hold a valid graph.
+    """
+    if isinstance(architecture, ComputeGraph):
+        return architecture
+    if isinstance(architecture, nn.Module):
+        if input_shape is None:
+            raise InvalidInputError(
+                f"{type(architecture).__name__} is a module: say what it reads, for example "
+                "input_shape=(3, 32, 32) (--input 3x32x32)"
+            )
+        return capture_module(architecture, input_shape=input_shape)
+    if isinstance(architecture, str | Path) and str(architecture).endswith(".json"):
+        return load_graph(architecture)
+    if isinstance(architecture, type) and issubclass(architecture, nn.Module):
+        raise InvalidInputError(
+            f"{architecture.__name__} is a class: give an instance, {architecture.__name__}(...)"
+        )
+    raise InvalidInputError(
+        f"{architecture!r:.80} of type {type(architecture).__name__} is not an architecture: give an "
+        "nn.Module, a ComputeGraph or the path of a graph's .json file"
+    )
+
+
+def resolve(reference: str) -> tuple[str, object]:
+    """A name and an architecture from command-line text.
+
+    Args:
+        reference: ``file.py:name``, ``package.module:name`` or ``graph.json``. The name may
+            be a module instance, a class or a function; the latter two are called without
+            arguments. The file is run: give only code you trust.
+
+    Raises:
+        InvalidInputError: naming what is missing.
+    """
+    if reference.endswith(".json"):
+        return Path(reference).stem, reference
+    source, colon, name = reference.rpartition(":")
+    if not colon or not source or not name:
+        raise InvalidInputError(
+            f"{reference!r}: give file.py:name, package.module:name or graph.json"
+        )
+    namespace = _run_file(Path(source)) if source.endswith(".py") else _import(source)
+    if not hasattr(namespace, name):
+        public = [
+            key
+            for key, value in vars(namespace).items()
+            if callable(value) and getattr(value, "__module__", None) == namespace.__name__
+        ]
+        raise InvalidInputError(
+            f"{source} has no {name!r}: it defines {', '.join(sorted(public)) or 'nothing to call'}"
+        )
+    value = getattr(namespace, name)
+    if isinstance(value, nn.Module | ComputeGraph):
+        return name, value
+    if not callable(value):
+        raise InvalidInputError(
+            f"{reference} is a {type(value).__name__}: give a module, or a class or function "
+            "that makes one"
+        )
+    try:
+        return name, value()
+    except Exception as error:
+        raise CaptureError(
+            f"calling {reference}() without arguments raised {type(error).__name__}: {error}; "
+            "give a function that needs none"
+        ) from error
+
+
+def _run_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InvalidInputError(f"{path} does not exist: give the path of a Python file")
+    name = f"gennape_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InvalidInputError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # So that the file's own imports of its neighbours, and dataclasses in it, work.
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CaptureError(f"running {path} raised {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def _import(source: str) -> Any:
+    try:
+        return importlib.import_module(source)
+    except ImportError as error:
+        raise InvalidInputError(
+            f"module {source!r} cannot be imported ({error}): give an installed module or file.py"
+        ) from None
+
+
+def parse_shape(text: str) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
+    """``"3x32x32"`` as ``(3, 32, 32)``; several inputs are separated by commas.
+
+    Raises:
+        InvalidInputError: for anything else.
+    """
+    shapes = []
+    for part in text.split(","):
+        try:
+            shape = tuple(int(size) for size in part.strip().lower().split("x"))
+        except ValueError:
+            shape = ()
+        if not shape or min(shape) < 1:
+            raise InvalidInputError(
+                f"--input {text!r}: give sizes without the batch axis, such as 3x32x32; separate "
+                "several inputs by commas"
+            )
+        shapes.append(shape)
+    return shapes[0] if len(shapes) == 1 else tuple(shapes)

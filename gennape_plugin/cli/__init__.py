@@ -1,0 +1,122 @@
+"""The ``gennape`` command.
+
+Parsing imports nothing heavy, so ``--help`` is instant; each command imports what it
+needs when it runs. Every expected failure is one line on standard error and exit code 2.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = ("score", "rank", "trace", "info", "pretrain", "evaluate")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    command = import_module(f".{args.command}", __name__)
+    from gennape_plugin.core.errors import GennapeError
+
+    try:
+        return int(command.run(args))
+    except GennapeError as error:
+        print(f"gennape {args.command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"gennape {args.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The argument parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="gennape",
+        description="Rank neural networks without training them.",
+        epilog="`gennape COMMAND --help` explains a command.",
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    score = commands.add_parser("score", help="predict one network")
+    _network(score, many=False)
+    _weights(score)
+    score.add_argument("--json", action="store_true", help="print JSON")
+
+    rank = commands.add_parser(
+        "rank", help="predict several networks and print a table, best first"
+    )
+    _network(rank, many=True)
+    _weights(rank)
+    rank.add_argument("--json", action="store_true", help="print JSON")
+
+    trace = commands.add_parser("trace", help="show a network's computation graph")
+    _network(trace, many=False)
+    trace.add_argument("--json", metavar="FILE", help="write the graph to FILE")
+    trace.add_argument("--nodes", action="store_true", help="print every operation")
+
+    info = commands.add_parser("info", help="versions, shipped weights and their card, devices")
+    info.add_argument("--card", action="store_true", help="print the whole card as JSON")
+    _weights(info)
+
+    pretrain = commands.add_parser(
+        "pretrain", help="train weights on NAS-Bench-101 labels (resumable)"
+    )
+    pretrain.add_argument("--labels", required=True, metavar="FILE", help="labels, .jsonl(.gz)")
+    pretrain.add_argument("--out", required=True, metavar="FOLDER", help="run folder")
+    pretrain.add_argument("--config", metavar="FILE", help="settings as JSON; defaults otherwise")
+    pretrain.add_argument("--seed", type=int, help="overrides the settings' seed")
+    pretrain.add_argument("--epochs", type=int, help="overrides the contrastive epochs")
+    pretrain.add_argument(
+        "--baselines", nargs="*", metavar="NET", help="graph networks to train: kgnn gcn gin"
+    )
+    pretrain.add_argument(
+        "--extra", action="store_true", help="let rows with only a validation accuracy train too"
+    )
+    pretrain.add_argument("--half", action="store_true", help="store weights in 16 bits")
+    pretrain.add_argument("--device", default="cpu", help="cpu or cuda")
+
+    evaluate = commands.add_parser(
+        "evaluate", help="compare predictions with labels, FLOPs, params and conv count beside"
+    )
+    evaluate.add_argument("--family", required=True, help="nasbench101 or nasbench201")
+    evaluate.add_argument("--labels", required=True, metavar="FILE", help="labels, .jsonl(.gz)")
+    evaluate.add_argument(
+        "--target", metavar="COLUMN", help="label column; the family's default otherwise"
+    )
+    evaluate.add_argument(
+        "--variant", metavar="NAME", help="which network an encoding stands for: benchmark or paper"
+    )
+    evaluate.add_argument(
+        "--subset",
+        metavar="NAME",
+        help="a named part of the labels, such as validation_2 or no-none",
+    )
+    evaluate.add_argument(
+        "--weights",
+        nargs="+",
+        metavar="NAME",
+        default=None,
+        help="shipped name or folder; several (seeds) give mean and standard deviation",
+    )
+    evaluate.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
+    evaluate.add_argument("--json", metavar="FILE", help="also write the results to FILE")
+    return top
+
+
+def _network(command: argparse.ArgumentParser, *, many: bool) -> None:
+    command.add_argument(
+        "networks" if many else "network",
+        nargs="+" if many else None,
+        metavar="NETWORK",
+        help="file.py:name, package.module:name or graph.json",
+    )
+    command.add_argument(
+        "--input", metavar="SHAPE", help="what it reads, without the batch axis, such as 3x32x32"
+    )
+
+
+def _weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", metavar="NAME", help="shipped name or weights folder")
+    command.add_argument("--device", default="cpu", help="cpu or cuda")

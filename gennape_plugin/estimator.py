@@ -1,0 +1,154 @@
+"""`Gennape`: the estimator a person uses."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.errors import InvalidInputError, WeightsError
+from gennape_plugin.core.graph import ComputeGraph
+from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.weights import load_model, save_model
+
+from .architectures import InputShape, to_graph
+from .prediction import Prediction
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+DEFAULT_WEIGHTS = "gennape-nb101"
+
+
+class Gennape:
+    """A pretrained estimator that scores networks without training them.
+
+    >>> from gennape_plugin import Gennape
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> Gennape.from_pretrained().score(net, input_shape=(3, 32, 32)).params
+    224
+    """
+
+    def __init__(self, model: GennapeModel, card: Mapping[str, Any]) -> None:
+        """Wrap a model; most people want :meth:`from_pretrained`."""
+        self.model = model
+        self.card = dict(card)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path = DEFAULT_WEIGHTS, *, device: str = "cpu"
+    ) -> "Gennape":
+        """Load shipped weights by name, or a weights folder by path. Needs no network.
+
+        Args:
+            name_or_path: Name of shipped weights (see ``gennape info``), or a folder written
+                by ``gennape pretrain`` or :meth:`save`.
+            device: Where to run the networks, ``"cpu"`` or ``"cuda"``.
+
+        Raises:
+            WeightsError: if there are no such weights, or they are damaged.
+            InvalidInputError: for a device that this machine does not have.
+        """
+        folder = Path(name_or_path)
+        if str(name_or_path) in shipped_weights():
+            folder = WEIGHTS_FOLDER / str(name_or_path)
+        elif not folder.is_dir():
+            raise WeightsError(
+                f"no weights {str(name_or_path)!r}: shipped are "
+                f"{', '.join(shipped_weights()) or 'none'}; or give a folder written by "
+                "`gennape pretrain`"
+            )
+        model, card = load_model(folder)
+        try:
+            model.to(torch.device(device))
+        except (RuntimeError, AssertionError) as error:
+            raise InvalidInputError(
+                f"device {device!r} cannot be used here ({str(error).splitlines()[0]}): "
+                "choose 'cpu' or an available device"
+            ) from None
+        return cls(model, card)
+
+    def score(self, architecture: object, *, input_shape: InputShape | None = None) -> Prediction:
+        """Predict one network.
+
+        Args:
+            architecture: An ``nn.Module``, a :class:`ComputeGraph` or a graph's ``.json`` file.
+            input_shape: What a module reads, without the batch axis: ``(3, 32, 32)``.
+        """
+        return next(self.score_stream([architecture], input_shape=input_shape))
+
+    def score_many(
+        self, architectures: Iterable[object], *, input_shape: InputShape | None = None
+    ) -> list[Prediction]:
+        """Predict several networks in batches; in the given order."""
+        return list(self.score_stream(architectures, input_shape=input_shape))
+
+    def score_stream(
+        self,
+        architectures: Iterable[object],
+        *,
+        input_shape: InputShape | None = None,
+        batch_size: int = 512,
+    ) -> Iterator[Prediction]:
+        """Predict a stream of networks with flat memory.
+
+        Predictions are *single-architecture*: each depends on its network alone, never on
+        the others in the stream.
+        """
+        source = iter(architectures)
+        while pending := list(islice(source, batch_size)):
+            graphs = [to_graph(item, input_shape) for item in pending]
+            names = [_name(item, graph) for item, graph in zip(pending, graphs, strict=True)]
+            yield from self._predict(graphs, names)
+
+    def rank(
+        self, architectures: Iterable[object], *, input_shape: InputShape | None = None
+    ) -> list[Prediction]:
+        """Predict several networks; best first, ties in the given order."""
+        return sorted(
+            self.score_stream(architectures, input_shape=input_shape),
+            key=lambda prediction: -prediction.score,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and card into a folder that :meth:`from_pretrained` reads."""
+        written = {"format", "version", "sha256", "vocabulary", "model"}
+        save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
+
+    def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
+        outputs = self.model.outputs(GraphStore.of(graphs))
+        scores = self.model.score(outputs)
+        accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100
+        means, deviations = accuracies.mean(dim=0), accuracies.std(dim=0, correction=0)
+        return [
+            Prediction(
+                name=names[i],
+                score=float(scores[i]),
+                accuracy=float(means[i]),
+                accuracy_std=float(deviations[i]),
+                dataset=str(self.card.get("dataset", "")),
+                unit=str(self.card.get("accuracy", "")),
+                flops=graph.flops,
+                params=graph.params,
+                members={
+                    name: graph.flops / 1e9 if name == "flops" else float(values[i]) * 100
+                    for name, values in outputs.items()
+                },
+                graph_hash=graph.hash,
+            )
+            for i, graph in enumerate(graphs)
+        ]
+
+
+def shipped_weights() -> list[str]:
+    """Names of the weights inside the package."""
+    if not WEIGHTS_FOLDER.is_dir():
+        return []
+    return sorted(p.name for p in WEIGHTS_FOLDER.iterdir() if (p / "card.json").is_file())
+
+
+def _name(architecture: object, graph: ComputeGraph) -> str:
+    if isinstance(architecture, str | Path):
+        return graph.name or Path(architecture).stem
+    return graph.name or type(architecture).__name__

@@ -1,0 +1,91 @@
+"""What a score says: numbers with their meaning, never a bare float."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one network.
+
+    Attributes:
+        name: Name of the network, as given.
+        score: Equal-weight mean of the ensemble's standardised outputs: how many standard
+            deviations the network lies above the average NAS-Bench-101 cell. Higher is
+            better; this is what ranks.
+        accuracy: Mean predicted accuracy of the ensemble's trained members, in percent.
+        accuracy_std: Standard deviation of those members' predictions, in percentage points.
+            Disagreement, not a calibrated error.
+        dataset: Data set that the accuracy refers to.
+        unit: What exactly the accuracy estimates.
+        flops: FLOPs of one forward pass at batch size 1, ``2 x multiply-adds``, counting
+            convolutions and matrix products.
+        params: Learned parameters.
+        members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs.
+        graph_hash: Canonical hash of the computation graph.
+    """
+
+    name: str
+    score: float
+    accuracy: float
+    accuracy_std: float
+    dataset: str
+    unit: str
+    flops: int
+    params: int
+    members: Mapping[str, float]
+    graph_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "members": dict(self.members)}
+
+    def __str__(self) -> str:
+        members = "  ".join(
+            f"{name} {value:.2f}{' GFLOPs' if name == 'flops' else ' %'}"
+            for name, value in self.members.items()
+        )
+        return (
+            f"{self.name}\n"
+            f"  score     {self.score:+.3f}  standard deviations above the average NAS-Bench-101 cell\n"
+            f"  accuracy  {self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members\n"
+            f"            ({self.unit})\n"
+            f"  cost      {engineering(self.flops)}FLOPs (2 x multiply-adds), "
+            f"{engineering(self.params)}parameters\n"
+            f"  members   {members}"
+        )
+
+
+def engineering(value: float) -> str:
+    """``81.62 M`` for 81,620,000: four digits and a prefix."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.4g} {prefix}"
+    return f"{value:.4g} "
+
+
+def table(predictions: list[Prediction]) -> str:
+    """A ranking as text, in the given order."""
+    header = ("rank", "network", "score", "accuracy %", "+-", "FLOPs", "params")
+    rows = [
+        (
+            str(place),
+            p.name,
+            f"{p.score:+.3f}",
+            f"{p.accuracy:.2f}",
+            f"{p.accuracy_std:.2f}",
+            engineering(p.flops).strip(),
+            engineering(p.params).strip(),
+        )
+        for place, p in enumerate(predictions, start=1)
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = []
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if column == 1 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
