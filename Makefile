@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 TREE := build/tree
 PYTEST_ARGS ?=
-DEMO_ARGS ?= examples/resnet_cifar.py:resnet20 examples/resnet_cifar.py:resnet56 --input 3x32x32
+DEMO_ARGS ?= $(addprefix examples/resnet_cifar.py:,resnet20 resnet32 resnet56 resnet20_wide) --input 3x32x32
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -17,8 +17,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
 $(PY):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "gennape-plugin needs Python 3.10 or newer as '$(PYTHON)'; choose one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "gennape-plugin needs Python 3.11 or newer as '$(PYTHON)'; choose one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { \
 		echo "$(PYTHON) lacks the venv module; install it (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -58,7 +58,10 @@ types: $(STAMP) tree ## static types, strict
 	cd $(TREE) && ../../$(PY) -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache
 
 bench: $(STAMP) ## time the hot paths
-	$(PY) -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+	$(PY) benchmarks/bench_start.py
+	$(PY) benchmarks/bench_capture.py
+	$(PY) benchmarks/bench_scoring.py
+	$(PY) benchmarks/bench_fcm.py
 
 # Apart from the environment on purpose: the registry's torchvision is built against CUDA, does not
 # load beside a CPU-only torch, and takes pytorch_lightning, which imports it when present, with it.

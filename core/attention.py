@@ -34,10 +34,11 @@ class GraphTransformerLayer(nn.Module):
             dropout: Probability of dropping a unit in training.
         """
         super().__init__()
-        if width % heads or not 0 <= dropout < 1:
+        if min(heads, hidden) < 1 or width % heads or not 0 <= dropout < 1:
             raise InvalidInputError(
-                f"width {width}, heads {heads}, dropout {dropout}: the width must be a multiple of "
-                "the heads and the dropout in [0, 1)"
+                f"width {width}, heads {heads}, hidden {hidden}, dropout {dropout}: heads and "
+                "hidden must be at least 1, the width a multiple of the heads and the dropout in "
+                "[0, 1)"
             )
         self.heads = heads
         self.query_key_value = nn.Linear(width, 3 * width)
@@ -101,7 +102,8 @@ class GraphTransformerLayer(nn.Module):
 
     def _feed_forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
         hidden = self._drop(F.relu(self.up(x)))
-        return self.norm_2(x + self._drop(self.down(hidden)))
+        out: Tensor = self.norm_2(x + self._drop(self.down(hidden)))
+        return out
 
     def _attend(
         self,

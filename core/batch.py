@@ -6,7 +6,7 @@ kinds and, for each node, a row number. Nothing is padded: graphs lie one after 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Kinds:
     bias: Bool[Tensor, "kinds"]
 
     @classmethod
-    def of(cls, ops: Sequence[PaperOp]) -> Self:
+    def of(cls, ops: Sequence[PaperOp]) -> "Kinds":
         """The feature table of a list of operations."""
         return cls(
             label=torch.tensor([op.label for op in ops], dtype=torch.long),
@@ -88,9 +88,9 @@ class GraphBatch:
     gflops: Float[Tensor, "graphs"]
 
     @classmethod
-    def of(cls, graphs: Sequence[ComputeGraph]) -> Self:
+    def of(cls, graphs: Sequence[ComputeGraph]) -> "GraphBatch":
         """Batch a few graphs (for many, keep a :class:`GraphStore`)."""
-        return GraphStore.of(graphs).batch(range(len(graphs)))  # type: ignore[return-value]
+        return GraphStore.of(graphs).batch(range(len(graphs)))
 
     @property
     def num_graphs(self) -> int:
@@ -129,7 +129,7 @@ class GraphStore:
         self._table: Kinds | None = None
 
     @classmethod
-    def of(cls, graphs: Iterable[ComputeGraph]) -> Self:
+    def of(cls, graphs: Iterable[ComputeGraph]) -> "GraphStore":
         """Collect graphs; they are read one by one and not kept."""
         store = cls()
         for graph in graphs:

@@ -12,6 +12,7 @@ shapes, channel axes and defaults are worked out in one place::
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from .errors import GraphError
 from .graph import MAX_NODES, ComputeGraph
@@ -69,14 +70,20 @@ class GraphBuilder:
         """
         operands = tuple(operands)
         nodes = self.nodes
-        try:
-            in_shapes = tuple([nodes[i].shape for i in operands])
-        except IndexError:
+        if operands and not 0 <= min(operands) <= max(operands) < len(nodes):
             raise GraphError(
                 f"op {op!r} reads nodes {operands}, but only {len(nodes)} exist so far"
-            ) from None
+            )
+        in_shapes = tuple([nodes[i].shape for i in operands])
         in_axis = nodes[operands[0]].axis if operands else None
         node = make_node(op, attrs, in_shapes, in_axis=in_axis, out_shape=out_shape)
+        if shares is not None and (
+            not 0 <= shares < len(nodes) or nodes[shares].params != node.params
+        ):
+            raise GraphError(
+                f"op {op!r} with {node.params} parameters cannot share the weights of node "
+                f"{shares}: it must be an earlier node with equally many"
+            )
         index = self.append(node, operands)
         if shares is not None:
             self._weight_of[index] = self._weight_of.get(shares, shares)
@@ -138,7 +145,8 @@ class GraphBuilder:
         rank = len(self.shape(x)) - 2
         k, d = _pair(kernel, rank), _pair(dilation, rank)
         if padding is None:
-            padding = [di * (ki - 1) // 2 for ki, di in zip(k, d, strict=True)]
+            # Sequences of unequal lengths are left for the shape rule to refuse.
+            padding = [di * (ki - 1) // 2 for ki, di in zip(k, d, strict=False)]
         return self.add(
             "conv",
             (x,),
@@ -198,10 +206,10 @@ class GraphBuilder:
         return len(self.shape(x)) - 2
 
     def _pool(
-        self, op: str, x: int, kernel: Size, stride: Size, padding: Size, **attrs: AttrValue
+        self, op: str, x: int, kernel: Size, stride: Size, padding: Size, **attrs: Any
     ) -> int:
         rank = self._rank(x)
-        window: Mapping[str, AttrValue] = {
+        window: Mapping[str, Any] = {
             "kernel": _pair(kernel, rank),
             "stride": _pair(stride, rank),
             "padding": _pair(padding, rank),

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from .node import Node
-from .ops import COMMUTATIVE
+from .ops import COMMUTATIVE, AttrValue
 
 if TYPE_CHECKING:
     from .graph import ComputeGraph
@@ -27,7 +27,26 @@ def _digest(data: bytes) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def _node_bytes(node: Node) -> bytes:
-    return _digest(repr((node.op, node.attrs, node.in_shapes, node.shape)).encode())
+    attrs = tuple([(name, _plain(value)) for name, value in node.attrs])
+    return _digest(repr((node.op, attrs, node.in_shapes, node.shape)).encode())
+
+
+def _plain(value: AttrValue) -> AttrValue:
+    """One spelling for equal numbers: 1, 1.0 and True are equal, so they hash alike.
+
+    Nodes are interned, so which of them a node holds depends on what was made before.
+    """
+    if isinstance(value, tuple):
+        return tuple([_plain(entry) for entry in value])
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    return value
+
+
+def _repeats(operands: tuple[int, ...], *, ordered: bool) -> bytes:
+    if ordered:
+        return repr([operands.index(operand) for operand in operands]).encode()
+    return repr(sorted(Counter(operands).values())).encode()
 
 
 def canonical_hash(graph: "ComputeGraph") -> str:
@@ -41,6 +60,9 @@ def canonical_hash(graph: "ComputeGraph") -> str:
             parts.sort()
         shared = sharers[owner[index]]
         own = _node_bytes(node) if shared == 1 else _node_bytes(node) + b"%d" % shared
+        if len(parts) > 1 and len(set(operands[index])) < len(parts):
+            # Reading one node twice differs from reading two equal nodes.
+            own += _repeats(operands[index], ordered=node.op not in COMMUTATIVE)
         down.append(_digest(own + b"".join(parts)))
     readers: list[list[bytes]] = [[] for _ in nodes]
     full = [b""] * len(nodes)

@@ -18,9 +18,10 @@ def _einsum(equation: str, shapes: tuple[Shape, ...]) -> int:
         letters = term.replace("...", "")
         lead = len(shape) - len(letters)
         for position, size in enumerate(shape[:lead]):
-            sizes[f"...{lead - position}"] = size
+            axis = f"...{lead - position}"
+            sizes[axis] = max(size, sizes.get(axis, 1))
         for letter, size in zip(letters, shape[lead:], strict=False):
-            sizes[letter] = size
+            sizes[letter] = max(size, sizes.get(letter, 1))  # sizes of 1 are broadcast
     return prod(sizes.values()) if len(shapes) > 1 else 0
 
 
@@ -31,12 +32,13 @@ def _recurrent(op: str, attrs: Attrs, shapes: tuple[Shape, ...]) -> tuple[int, i
     directions = 2 if attrs["bidirectional"] else 1
     steps = prod(shapes[0][:-1])
     features = shapes[0][-1]
+    biases = 2 * gates * hidden if attrs["bias"] else 0
     macs = params = 0
-    for _ in range(attrs["layers"]):
-        weights = gates * hidden * (features + width) + (hidden * projection)
-        macs += directions * weights * steps
-        params += directions * (weights + (2 * gates * hidden if attrs["bias"] else 0))
-        features = directions * width
+    # Every layer after the first reads the states of the one below, in all directions.
+    for reads, layers in ((features, 1), (directions * width, attrs["layers"] - 1)):
+        weights = gates * hidden * (reads + width) + hidden * projection
+        macs += layers * directions * weights * steps
+        params += layers * directions * (weights + biases)
     return macs, params
 
 
@@ -80,8 +82,10 @@ def costs(op: str, attrs: Attrs, shapes: tuple[Shape, ...], out: Shape) -> tuple
             return prod(query) * key[-2] + prod(out) * key[-2], 0
         case "lstm" | "gru" | "rnn":
             return _recurrent(op, attrs, shapes)
-        case "batch_norm" | "instance_norm" | "group_norm":
+        case "batch_norm" | "instance_norm":
             return 0, 2 * shapes[0][1] if attrs["affine"] else 0
+        case "group_norm":
+            return 0, (shapes[0][1] * (2 if attrs["bias"] else 1)) if attrs["affine"] else 0
         case "layer_norm":
             size = prod(attrs["shape"])
             return 0, (size * (2 if attrs["bias"] else 1)) if attrs["affine"] else 0

@@ -7,6 +7,7 @@ validated and every recorded shape is inferred again.
 
 import json
 from pathlib import Path
+from reprlib import repr as short  # bounded in length and depth, whatever a file holds
 from typing import Any, Final
 
 from .errors import GraphError
@@ -34,7 +35,7 @@ def graph_to_dict(graph: ComputeGraph) -> dict[str, Any]:
         "ops": [
             {
                 "op": node.op,
-                "attrs": dict(node.attrs),
+                "attrs": {name: _as_json(value) for name, value in node.attrs},
                 "in": [list(shape) for shape in node.in_shapes],
                 "out": list(node.shape),
             }
@@ -55,8 +56,9 @@ def graph_from_dict(data: object) -> ComputeGraph:
     record = _expect(data, dict, "a graph file holds one JSON object")
     if record.get("format") != FORMAT or record.get("version") != VERSION:
         raise GraphError(
-            f"format {record.get('format')!r} version {record.get('version')!r}: this package reads "
-            f"{FORMAT!r} version {VERSION}; write the file again with `gennape trace --json`"
+            f"format {short(record.get('format'))} version {short(record.get('version'))}: this "
+            f"package reads {FORMAT!r} version {VERSION}; write the file again with "
+            "`gennape trace --json`"
         )
     table = []
     for entry in _expect(record.get("ops"), list, "'ops' is a list", MAX_NODES):
@@ -70,20 +72,31 @@ def graph_from_dict(data: object) -> ComputeGraph:
             _shape(s) for s in _expect(fields.get("in"), list, "'in' lists shapes", 65536)
         )
         table.append((op, attrs, shapes, _shape(fields.get("out"))))
+    made: dict[tuple[int, int | None], Node] = {}
     nodes: list[Node] = []
     operands: list[list[int]] = []
     for item in _expect(record.get("nodes"), list, "'nodes' is a list", MAX_NODES):
         pair = _expect(item, list, "a node is [op number, [operand numbers]]", 2)
         if len(pair) != 2 or type(pair[0]) is not int or not 0 <= pair[0] < len(table):
             raise GraphError(
-                f"node {len(nodes)} refers to op {pair[:1]}: 0 to {len(table) - 1} exist"
+                f"node {len(nodes)} refers to op {short(pair[:1])}: 0 to {len(table) - 1} exist"
             )
         reads = _expect(pair[1], list, "operands are a list", 65536)
         if not all(type(i) is int and 0 <= i < len(nodes) for i in reads):
-            raise GraphError(f"node {len(nodes)} reads {reads[:8]}: operands must come before it")
+            raise GraphError(
+                f"node {len(nodes)} reads {short(reads)}: operands must come before it"
+            )
         op, attrs, shapes, out = table[pair[0]]
+        if shapes != tuple([nodes[i].shape for i in reads]):
+            raise GraphError(
+                f"node {len(nodes)} ({short(op)}) expects operands of shapes {short(shapes)}, but "
+                f"nodes {short(reads)} have others"
+            )
         in_axis = nodes[reads[0]].axis if reads else None
-        nodes.append(make_node(op, attrs, shapes, in_axis=in_axis, out_shape=out))
+        key = (pair[0], in_axis)
+        if key not in made:
+            made[key] = make_node(op, attrs, shapes, in_axis=in_axis, out_shape=out)
+        nodes.append(made[key])
         operands.append(reads)
     owners = list(range(len(nodes)))
     for item in _expect(record.get("shared", []), list, "'shared' is a list", MAX_NODES):
@@ -93,7 +106,7 @@ def graph_from_dict(data: object) -> ComputeGraph:
             or not all(type(i) is int and 0 <= i < len(nodes) for i in item)
         ):
             raise GraphError(
-                f"'shared' holds [node, owner] pairs of existing nodes, got {item!r:.80}"
+                f"'shared' holds [node, owner] pairs of existing nodes, got {short(item)}"
             )
         owners[item[0]] = item[1]
     scopes = _expect(record.get("scopes", [""] * len(nodes)), list, "'scopes' is a list", MAX_NODES)
@@ -120,7 +133,9 @@ def load_graph(path: str | Path) -> ComputeGraph:
         if size > MAX_BYTES:
             raise GraphError(f"{path} has {size} bytes: at most {MAX_BYTES} are read")
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, GraphError):
+            raise
         raise GraphError(f"{path} is not a readable JSON file: {error}") from None
     try:
         return graph_from_dict(data)
@@ -128,9 +143,9 @@ def load_graph(path: str | Path) -> ComputeGraph:
         raise GraphError(f"{path}: {error}") from None
 
 
-def _expect(value: Any, kind: type, what: str, limit: int | None = None) -> Any:
+def _expect(value: Any, kind: type[Any], what: str, limit: int | None = None) -> Any:
     if not isinstance(value, kind):
-        raise GraphError(f"{what}, got {value!r:.80}")
+        raise GraphError(f"{what}, got {short(value)}")
     if limit is not None and len(value) > limit:
         raise GraphError(f"{what} of at most {limit} entries, got {len(value)}")
     return value
@@ -139,8 +154,12 @@ def _expect(value: Any, kind: type, what: str, limit: int | None = None) -> Any:
 def _shape(value: Any) -> tuple[int, ...]:
     sizes = _expect(value, list, "a shape is a list of integers", _MAX_RANK)
     if not all(type(size) is int and 0 <= size < 1 << 40 for size in sizes):
-        raise GraphError(f"a shape is a list of integers from 0 on, got {value!r:.80}")
+        raise GraphError(f"a shape is a list of integers from 0 on, got {short(value)}")
     return tuple(sizes)
+
+
+def _as_json(value: AttrValue) -> Any:
+    return [_as_json(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _attr(value: Any, depth: int = 0) -> AttrValue:
@@ -153,5 +172,5 @@ def _attr(value: Any, depth: int = 0) -> AttrValue:
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
         return value
     raise GraphError(
-        f"an attribute is text, a number, true, false, null or a list, got {value!r:.80}"
+        f"an attribute is text, a number, true, false, null or a list, got {short(value)}"
     )

@@ -5,6 +5,7 @@ embedding space; the prediction of a graph is its membership-weighted sum.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -39,7 +40,7 @@ class HeadEnsemble(nn.Module):
         sizes = [features, *[hidden] * layers, 1]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             bound = 1 / math.sqrt(before)
             self.weights.append(torch.empty(heads, before, after).uniform_(-bound, bound))
             self.biases.append(torch.empty(heads, 1, after).uniform_(-bound, bound))

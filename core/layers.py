@@ -88,6 +88,8 @@ class GraphLayers(nn.Module):
             raise InvalidInputError(
                 f"unknown convolution {convolution!r}: choose from {', '.join(CONVOLUTIONS)}"
             )
+        if layers < 1:
+            raise InvalidInputError(f"{layers} message-passing layers: give at least 1")
         self.convolution = convolution
         self.layers = nn.ModuleList(_layer(convolution, width) for _ in range(layers))
 
@@ -118,12 +120,15 @@ class GraphLayers(nn.Module):
 
 
 def _layer(convolution: str, width: int) -> nn.Module:
+    layer: nn.Module
     if convolution == "kgnn":
-        return GraphConv(width, width)
-    if convolution == "gcn":
-        return GCNConv(width, width)
-    update = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-    return GINConv(update, train_eps=True)
+        layer = GraphConv(width, width)
+    elif convolution == "gcn":
+        layer = GCNConv(width, width)
+    else:
+        update = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        layer = GINConv(update, train_eps=True)
+    return layer
 
 
 def mean_readout(

@@ -17,8 +17,8 @@ from .batch import GraphBatch, GraphStore
 from .encoder import CLEncoder, EncoderConfig
 from .errors import InvalidInputError
 from .fcm import FuzzyCMeans, memberships
+from .graph_regressor import GraphRegressor
 from .heads import HeadEnsemble
-from .regression import GraphRegressor
 from .transform import TargetTransform, target_transform_from_dict
 
 #: Principal components that memberships are computed on (paper: 32).
@@ -65,6 +65,11 @@ class Partition(nn.Module):
 
     def __init__(self, features: int, clusters: int, fuzzifier: float) -> None:
         super().__init__()
+        if clusters < 1 or not 1 < fuzzifier < torch.inf:
+            raise InvalidInputError(
+                f"{clusters} clusters with fuzzifier {fuzzifier}: give at least 1 cluster and a "
+                "finite fuzzifier above 1"
+            )
         self.fuzzifier = fuzzifier
         self.register_buffer("components", torch.zeros(COMPONENTS, features))
         self.register_buffer("centroids", torch.zeros(clusters, COMPONENTS))
@@ -148,11 +153,17 @@ class HeadMember(Member):
         weights = None if self.partition is None else self.partition(x)
         return self.transform.inverse(self.heads(x, weights), batch.gflops)
 
+    @property
+    def features(self) -> int:
+        """Length of the embedding that it reads, FLOPs included."""
+        return int(self.heads.weights[0].shape[1])
+
     def describe(self) -> dict[str, Any]:
+        """Sizes, target transform and clusters."""
         first = self.heads.weights[0]
         return {
             "kind": self.kind,
-            "features": first.shape[1],
+            "features": self.features,
             "hidden": first.shape[2],
             "layers": len(self.heads.weights) - 1,
             "transform": dict(self.transform.to_dict()),
@@ -176,6 +187,7 @@ class GraphMember(Member):
         return self.transform.inverse(self.network(batch), batch.gflops)
 
     def describe(self) -> dict[str, Any]:
+        """Sizes, convolution and target transform."""
         layers = self.network.graph_layers
         return {
             "kind": self.kind,
@@ -235,8 +247,10 @@ def member_of(description: Mapping[str, Any]) -> Member:
                 return FlopsMember()
             case kind:
                 raise InvalidInputError(f"unknown kind of member {kind!r}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInputError(f"not the description of a member ({error!r})") from None
+    except InvalidInputError:
+        raise
+    except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise InvalidInputError(f"not the description of a member ({error!r:.200})") from None
 
 
 class GennapeModel(nn.Module):
@@ -262,6 +276,21 @@ class GennapeModel(nn.Module):
             raise InvalidInputError(
                 f"the ensemble {ensemble} must name some of the members {tuple(members)}"
             )
+        if all(isinstance(members[name], FlopsMember) for name in ensemble):
+            raise InvalidInputError(
+                f"the ensemble {ensemble} holds no trained member: name one that predicts accuracy"
+            )
+        for name, member in members.items():
+            if isinstance(member, FlopsMember) != (name == "flops"):
+                raise InvalidInputError(
+                    f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
+                    "only they, are called 'flops'"
+                )
+            if isinstance(member, HeadMember) and member.features != encoder.size + 1:
+                raise InvalidInputError(
+                    f"the member {name!r} reads {member.features} features, the encoder gives "
+                    f"{encoder.size} and FLOPs"
+                )
         self.encoder = encoder
         self.space = EmbeddingSpace(encoder.size)
         # Module names may not hold dots, but may hold the plus signs of "cl+fcm+t".
@@ -306,7 +335,9 @@ class GennapeModel(nn.Module):
         """Measure every member's mean and deviation on training graphs."""
         for name, values in self.outputs(store).items():
             deviation = values.std(correction=0).clamp(min=1e-6)
-            self.members[name].reference.copy_(torch.stack([values.mean(), deviation]))
+            member = self.members[name]
+            assert isinstance(member, Member)
+            member.reference.copy_(torch.stack([values.mean(), deviation]))
 
     def _members(self) -> Iterator[tuple[str, Member]]:
         for name, member in self.members.items():
@@ -332,6 +363,15 @@ def model_of(description: Mapping[str, Any]) -> GennapeModel:
         encoder = CLEncoder(EncoderConfig(**description["encoder"]))
         members = {str(name): member_of(d) for name, d in description["members"].items()}
         ensemble = tuple(str(name) for name in description["ensemble"])
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidInputError(f"not the description of a model ({error!r})") from None
-    return GennapeModel(encoder, members, ensemble)
+        return GennapeModel(encoder, members, ensemble)
+    except InvalidInputError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise InvalidInputError(f"not the description of a model ({error!r:.200})") from None

@@ -19,6 +19,19 @@ from .shapes import RULES, Shape
 
 _DISTINCT_NODES = 1 << 16  # interned operations; the least recently used are let go
 _MAX_SIZE = 1 << 40  # of one axis: beyond any tensor, and keeps products printable
+#: Attributes that count something, with the least they may be.
+_COUNTS = {
+    "channels": 1,
+    "entries": 0,
+    "factor": 1,
+    "features": 0,
+    "groups": 1,
+    "hidden": 1,
+    "layers": 1,
+    "parameters": 0,
+    "params": 0,
+    "projection": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +135,15 @@ def _intern(
         )
         raise GraphError(f"op {op!r} got {len(in_shapes)} operands: it takes {allowed}")
     values = dict(attrs)
+    _check_attrs(definition, values)
     rule = RULES.get(op)
     try:
         inferred = rule(values, in_shapes) if rule is not None else None
         result = inferred if inferred is not None else shape
     except GraphError as error:
-        raise GraphError(f"op {op!r}: {error}") from None
-    except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise GraphError(
-            f"op {op!r} with attributes {values} cannot read operands of shapes {in_shapes}: {error}"
-        ) from None
+        raise GraphError(f"op {op!r} on {in_shapes}: {error}") from None
+    except _MISFITS as error:
+        raise _misfit(op, values, in_shapes, error) from None
     if result is None:
         raise GraphError(f"op {op!r} has no shape rule: give the shape of its result")
     if shape is not None and shape != result:
@@ -142,14 +154,56 @@ def _intern(
     for size in result:
         if type(size) is not int or not 0 <= size <= _MAX_SIZE:
             raise GraphError(
-                f"op {op!r} has a result of shape {result}: sizes are integers from 0 to {_MAX_SIZE}"
+                f"op {op!r} on {in_shapes} has a result of shape {result!r:.200}: sizes are "
+                f"integers from 0 to {_MAX_SIZE}"
             )
     first = in_shapes[0] if in_shapes else result
     before = default_axis(first) if in_axis is None else in_axis
-    axis = _channel_axis(definition, values, first, before, result)
-    macs, params = costs(op, values, in_shapes, result)
-    paper = paper_ops(op, values, first, before, result, axis)
+    if not 0 <= before < max(len(first), 1):
+        raise GraphError(f"op {op!r} on {in_shapes}: the first operand has no axis {before}")
+    try:
+        axis = _channel_axis(definition, values, first, before, result)
+        macs, params = costs(op, values, in_shapes, result)
+        paper = paper_ops(op, values, first, before, result, axis)
+    except _MISFITS as error:
+        raise _misfit(op, values, in_shapes, error) from None
     return Node(op, attrs, in_shapes, result, before, axis, macs, params, paper)
+
+
+_MISFITS = (
+    ArithmeticError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+
+
+def _misfit(
+    op: str, values: Mapping[str, Any], in_shapes: tuple[Shape, ...], error: Exception
+) -> GraphError:
+    return GraphError(
+        f"op {op!r} with attributes {values!r:.400} cannot read operands of shapes "
+        f"{in_shapes!r:.400}: {error}"
+    )
+
+
+def _check_attrs(definition: OpDef, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        least = _COUNTS.get(name)
+        if isinstance(definition.attrs[name], bool):
+            if not isinstance(value, bool):
+                raise GraphError(
+                    f"op {definition.name!r}: {name!r} is {value!r:.80}, it must be True or False"
+                )
+        elif least is not None and (
+            not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MAX_SIZE
+        ):
+            raise GraphError(
+                f"op {definition.name!r}: {name!r} is {value!r:.80}, it must be an integer from "
+                f"{least} to {_MAX_SIZE}"
+            )
 
 
 def default_axis(shape: Shape) -> int:
@@ -165,14 +219,16 @@ def _channel_axis(
     if definition.axis == "last" or not before:
         return max(len(after) - 1, 0)
     if definition.name == "permute":
-        return [d % len(after) for d in attrs["dims"]].index(axis)
+        dims: tuple[int, ...] = attrs["dims"]
+        return [d % len(after) for d in dims].index(axis)
     if len(after) == len(before):
         return axis
     if not after:
         return 0
     # Rank changed: the channels are where their size still stands, same place first.
     channels = before[axis]
-    for candidate in (axis, len(after) - 1, *range(1, len(after))):
+    candidates: list[int] = [axis, len(after) - 1, *range(1, len(after))]
+    for candidate in candidates:
         if candidate < len(after) and after[candidate] == channels:
             return candidate
     return default_axis(after)

@@ -10,7 +10,7 @@ arithmetic, softmax). Shape rules are in :mod:`.shapes`, costs in :mod:`.costs`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 #: Labels in the order of the authors' vocabulary; the position is the embedding row.
 #: (method: the published code's op list; row 0 is out of vocabulary, five are reserved.)
@@ -62,8 +62,9 @@ class _Required:
 
 REQUIRED: Final = _Required()
 
-#: What an attribute may hold: JSON values, with tuples for lists.
-AttrValue = int | float | bool | str | None | tuple["AttrValue", ...]
+#: What an attribute may hold: JSON values, with tuples (of the same) for lists. The recursion is
+#: left unsaid: run-time checkers of annotations cannot follow it through an alias.
+AttrValue = int | float | bool | str | None | tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _ops() -> dict[str, OpDef]:
     op("parameter", arity=(0, 0), shape=REQUIRED, trainable=True)
 
     # -- with weights --------------------------------------------------------------------
-    conv: dict[str, object] = {
+    conv: dict[str, Any] = {
         "channels": REQUIRED,
         "kernel": REQUIRED,
         "stride": REQUIRED,
@@ -120,7 +121,7 @@ def _ops() -> dict[str, OpDef]:
         "groups": 1,
         "bias": False,
     }
-    # A second operand is a kernel that the network computes itself.
+    # A second operand is a kernel that is not learned: computed from an input, or constant.
     op("conv", "Conv", arity=(1, 2), axis="first", **conv)
     op(
         "conv_transpose",
@@ -174,7 +175,16 @@ def _ops() -> dict[str, OpDef]:
     # -- normalisation ---------------------------------------------------------------
     op("batch_norm", "BatchNorm", axis="first", affine=True, eps=1e-5)
     op("instance_norm", "BatchNorm", exact=False, axis="first", affine=False, eps=1e-5)
-    op("group_norm", "BatchNorm", exact=False, axis="first", groups=REQUIRED, affine=True, eps=1e-5)
+    op(
+        "group_norm",
+        "BatchNorm",
+        exact=False,
+        axis="first",
+        groups=REQUIRED,
+        affine=True,
+        bias=True,
+        eps=1e-5,
+    )
     op(
         "layer_norm",
         "BatchNorm",
@@ -232,7 +242,7 @@ def _ops() -> dict[str, OpDef]:
     op("where", "Add", exact=False, arity=many)
 
     # -- pools and reductions ---------------------------------------------------------
-    pool: dict[str, object] = {
+    pool: dict[str, Any] = {
         "kernel": REQUIRED,
         "stride": REQUIRED,
         "padding": REQUIRED,

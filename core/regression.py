@@ -7,6 +7,7 @@ best rank correlation on a validation set.
 import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 import torch
@@ -14,11 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .batch import GraphBatch, GraphStore
+from .batch import GraphStore
+from .graph_regressor import GraphRegressor, predict_graphs
 from .heads import HeadEnsemble
-from .layers import GraphLayers, NodeEmbedding, mean_readout
 from .metrics import srcc
-from .quotient import quotient, unmerged
 from .training import Progress, minibatches, seeded, silent
 
 
@@ -95,7 +95,8 @@ def _train(
         model.eval()
         with torch.no_grad():
             rank = srcc(validation_accuracy, validate())
-        if rank > best.validation_srcc:
+        # No rank exists where one side is constant; any epoch is better than none.
+        if rank > best.validation_srcc or best.epoch == 0 or isnan(best.validation_srcc):
             best, best_state = Fitted(epoch, rank), copy.deepcopy(model.state_dict())
         progress(stage, epoch, config.epochs, {"mse": total / len(target), "srcc": rank})
     model.load_state_dict(best_state)
@@ -149,49 +150,6 @@ def fit_heads(
         progress=progress,
     )
     return model, fitted
-
-
-class GraphRegressor(nn.Module):
-    """The k-GNN baseline: message passing, mean, perceptron (published code's sizes)."""
-
-    def __init__(self, width: int = 32, layers: int = 6, *, convolution: str = "kgnn") -> None:
-        """Make the network.
-
-        Args:
-            width: Size of every vector.
-            layers: Message-passing layers.
-            convolution: ``kgnn``, ``gcn`` or ``gin``.
-        """
-        super().__init__()
-        self.embedding = NodeEmbedding(width)
-        self.graph_layers = GraphLayers(width, layers, convolution=convolution)
-        self.head = nn.Sequential(
-            nn.Linear(width, width),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.Linear(width, width),
-            nn.Linear(width, 1),
-        )
-
-    def forward(self, batch: GraphBatch) -> Float[Tensor, "graphs"]:
-        """Predictions in the target's transformed units."""
-        build = quotient if self.graph_layers.merges else unmerged
-        plan = build(batch, len(self.graph_layers.layers))
-        x = self.graph_layers(self.embedding(batch.kinds), batch, plan)
-        return self.head(mean_readout(x, plan, batch))[:, 0]
-
-
-@torch.no_grad()
-def predict_graphs(
-    model: GraphRegressor, store: GraphStore, *, batch_size: int = 256
-) -> Float[Tensor, "graphs"]:
-    """Predictions for all graphs of a store."""
-    model.eval()
-    starts = range(0, len(store), batch_size)
-    return torch.cat(
-        [model(store.batch(range(s, min(s + batch_size, len(store))))) for s in starts]
-    )
 
 
 def fit_graph_regressor(

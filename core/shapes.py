@@ -20,10 +20,12 @@ def _windows(shape: Shape, attrs: Attrs, padding: Any, *, ceil: bool = False) ->
     kernel, stride = attrs["kernel"], attrs["stride"]
     spatial = shape[2:]
     dilation = attrs.get("dilation") or (1,) * len(kernel)
-    if not len(spatial) == len(kernel) == len(stride) == len(dilation):
+    padded = len(kernel) if padding == "same" else len(padding)
+    if not len(spatial) == len(kernel) == len(stride) == len(dilation) == padded:
         raise GraphError(
-            f"a window of {len(kernel)} axes {kernel} cannot slide over an input of shape {shape}: "
-            f"give an input of shape (batch, channels, {len(kernel)} spatial axes)"
+            f"a window of kernel {kernel}, stride {stride}, padding {padding} and dilation "
+            f"{dilation} cannot slide over an input of shape {shape}: give all of them one entry "
+            "for each axis after (batch, channels)"
         )
     if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1:
         raise GraphError(
@@ -35,46 +37,61 @@ def _windows(shape: Shape, attrs: Attrs, padding: Any, *, ceil: bool = False) ->
             sizes.append(-(-size // s))
             continue
         room = size + 2 * padding[axis] - d * (k - 1) - 1
-        if room < 0:
-            raise GraphError(
-                f"a kernel of {kernel} with dilation {dilation} and padding {padding} is larger "
-                f"than the input of shape {shape}: use a larger input or more padding"
-            )
         out = -(-room // s) + 1 if ceil else room // s + 1
         # torch's rule: the last window must start inside the input or its left padding.
         if ceil and (out - 1) * s >= size + padding[axis]:
             out -= 1
+        if out < 1:
+            raise GraphError(
+                f"a kernel of {kernel} with dilation {dilation} and padding {padding} is larger "
+                f"than the input of shape {shape}: use a larger input or more padding"
+            )
         sizes.append(out)
     return tuple(sizes)
 
 
-def _conv(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    shape = shapes[0]
+def _check_conv(attrs: Attrs, shape: Shape) -> None:
     if len(shape) < 3:
         raise GraphError(f"a convolution needs (batch, channels, spatial...), got shape {shape}")
     channels, groups = attrs["channels"], attrs["groups"]
-    if shape[1] % groups or channels % groups or channels < 1:
+    if groups < 1 or channels < 1 or shape[1] % groups or channels % groups:
         raise GraphError(
             f"{shape[1]} input and {channels} output channels must both be multiples of "
             f"groups={groups}"
         )
-    return (shape[0], channels, *_windows(shape, attrs, attrs["padding"]))
+
+
+def _conv(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
+    shape = shapes[0]
+    _check_conv(attrs, shape)
+    return (shape[0], attrs["channels"], *_windows(shape, attrs, attrs["padding"]))
 
 
 def _conv_transpose(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     shape = shapes[0]
+    _check_conv(attrs, shape)
+    kernel, stride, dilation = attrs["kernel"], attrs["stride"], attrs["dilation"]
+    if min(kernel) < 1 or min(stride) < 1 or min(dilation) < 1:
+        raise GraphError(
+            f"kernel {kernel}, stride {stride}, dilation {dilation} must all be at least 1"
+        )
     spatial = [
         (size - 1) * s - 2 * p + d * (k - 1) + extra + 1
         for size, s, p, d, k, extra in zip(
             shape[2:],
-            attrs["stride"],
+            stride,
             attrs["padding"],
-            attrs["dilation"],
-            attrs["kernel"],
+            dilation,
+            kernel,
             attrs["output_padding"],
             strict=True,
         )
     ]
+    if min(spatial) < 1:
+        raise GraphError(
+            f"padding {attrs['padding']} leaves nothing of an input of shape {shape}: "
+            "use less padding or a larger kernel"
+        )
     return (shape[0], attrs["channels"], *spatial)
 
 
@@ -128,6 +145,8 @@ def _elementwise(_attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
 
 def _matmul(_attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     a, b = shapes
+    if not a or not b:
+        raise GraphError(f"matmul of shapes {a} and {b}: both need at least one axis")
     left = a if len(a) > 1 else (1, *a)
     right = b if len(b) > 1 else (*b, 1)
     if left[-1] != right[-2]:
@@ -136,8 +155,15 @@ def _matmul(_attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     return (*lead, *left[-2 : -1 if len(a) > 1 else -2], *(right[-1:] if len(b) > 1 else ()))
 
 
+def _axis(dim: int, rank: int) -> int:
+    """A possibly negative axis as one from 0 on."""
+    if not -rank <= dim < rank:
+        raise GraphError(f"axis {dim} does not exist: {-rank} to {rank - 1} are allowed")
+    return dim % rank
+
+
 def _concat(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    dim = attrs["dim"] % len(shapes[0])
+    dim = _axis(attrs["dim"], len(shapes[0]))
     rest = {(*shape[:dim], *shape[dim + 1 :]) for shape in shapes}
     if len(rest) > 1 or len({len(shape) for shape in shapes}) > 1:
         raise GraphError(
@@ -148,13 +174,15 @@ def _concat(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
 
 
 def _stack(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    dim = attrs["dim"] % (len(shapes[0]) + 1)
+    dim = _axis(attrs["dim"], len(shapes[0]) + 1)
+    if len(set(shapes)) > 1:
+        raise GraphError(f"stack of shapes {', '.join(map(str, shapes))}: all must be equal")
     return (*shapes[0][:dim], len(shapes), *shapes[0][dim:])
 
 
 def _reduce(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     (shape,) = shapes
-    axes = {axis % len(shape) for axis in attrs["axes"]}
+    axes = {_axis(axis, len(shape)) for axis in attrs["axes"]}
     if attrs["keepdim"]:
         return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
@@ -162,7 +190,7 @@ def _reduce(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
 
 def _permute(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     (shape,) = shapes
-    if sorted(d % len(shape) for d in attrs["dims"]) != list(range(len(shape))):
+    if sorted(_axis(d, len(shape)) for d in attrs["dims"]) != list(range(len(shape))):
         raise GraphError(f"permute by {attrs['dims']} does not fit shape {shape}")
     return tuple(shape[d] for d in attrs["dims"])
 
@@ -207,17 +235,19 @@ def _attention(_attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
     return (*query[:-1], value[-1])
 
 
-def _embedding(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape:
-    return (*shapes[0], attrs["features"])
+def _embedding(attrs: Attrs, shapes: tuple[Shape, ...]) -> Shape | None:
+    # With a mode, bags of vectors are reduced; their number may lie in another operand.
+    return (*shapes[0], attrs["features"]) if attrs["mode"] is None else None
 
 
-Rule = Callable[[Attrs, tuple[Shape, ...]], Shape]
+Rule = Callable[[Attrs, tuple[Shape, ...]], Shape | None]
 
 _UNARY = (
-    "output batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm normalize "
-    "relu relu6 sigmoid tanh silu gelu hard_swish hard_sigmoid hard_tanh leaky_relu prelu threshold "
-    "elu selu celu softplus squared_relu hard_shrink soft_shrink mish softsign log_sigmoid softmax "
-    "log_softmax unary identity dropout zero roll cast channel_shuffle"
+    "output batch_norm instance_norm group_norm layer_norm rms_norm local_response_norm "
+    "normalize relu relu6 sigmoid tanh silu gelu hard_swish hard_sigmoid hard_tanh "
+    "leaky_relu prelu threshold elu selu celu softplus squared_relu hard_shrink soft_shrink "
+    "mish softsign log_sigmoid softmax log_softmax unary identity dropout zero roll cast "
+    "channel_shuffle"
 ).split()
 
 #: Shape rules by op name; ops that are missing need their shape given.
@@ -231,6 +261,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "bilinear": _linear,
     "matmul": _matmul,
     "attention": _attention,
+    "embedding": _embedding,
     "max_pool": _pool,
     "avg_pool": _pool,
     "adaptive_avg_pool": _adaptive,

@@ -7,14 +7,15 @@ spectrum). Signatures depend on the graph alone: compute them once, keep them.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse
+import scipy.sparse.csgraph
 import scipy.sparse.linalg
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .batch import GraphStore
@@ -26,7 +27,7 @@ DENSE_NODES: Final = 1024
 LARGEST_EIGENVALUE: Final = 2.0
 
 
-def normalised_laplacian(nodes: int, edges: "np.ndarray[Any, Any]") -> scipy.sparse.csr_array:
+def normalised_laplacian(nodes: int, edges: Int[np.ndarray, "2 edges"]) -> scipy.sparse.csr_array:
     """``I - D^-1/2 A D^-1/2`` of the undirected simple graph; isolated nodes give 0.
 
     Args:
@@ -45,33 +46,53 @@ def normalised_laplacian(nodes: int, edges: "np.ndarray[Any, Any]") -> scipy.spa
     return (present - normalised).tocsr()
 
 
-def spectrum(nodes: int, edges: "np.ndarray[Any, Any]", k: int) -> "np.ndarray[Any, Any]":
+def spectrum(
+    nodes: int, edges: Int[np.ndarray, "2 edges"], k: int
+) -> Float[np.ndarray, "eigenvalues"]:
     """The ``k`` smallest eigenvalues, ascending; padded with 2 where there are fewer nodes."""
     if k < 1:
         raise InvalidInputError(f"{k} eigenvalues asked for: ask for at least 1")
     laplacian = normalised_laplacian(nodes, edges)
     wanted = min(k, nodes)
-    if nodes <= DENSE_NODES or wanted >= nodes - 1:
+    if nodes <= DENSE_NODES:
+        values = _smallest(laplacian, wanted)
+    else:
+        # Each component has its own eigenvalue 0; an iterative solver that sees them all at
+        # once can miss some of its copies.
+        count, component = scipy.sparse.csgraph.connected_components(laplacian, directed=False)
+        order = np.argsort(component, kind="stable")
+        parts = np.split(order, np.cumsum(np.bincount(component, minlength=count))[:-1])
+        values = np.concatenate([_smallest(laplacian[part][:, part], wanted) for part in parts])
+    values = np.sort(np.clip(values, 0.0, LARGEST_EIGENVALUE))[:wanted]
+    return np.pad(values, (0, k - wanted), constant_values=LARGEST_EIGENVALUE)
+
+
+def _smallest(laplacian: scipy.sparse.csr_array, k: int) -> Float[np.ndarray, "eigenvalues"]:
+    """The ``k`` smallest eigenvalues, or all where there are fewer, in any order."""
+    nodes = laplacian.shape[0]
+    k = min(k, nodes)
+    values: Float[np.ndarray, "eigenvalues"]
+    if nodes <= DENSE_NODES or k >= nodes - 1:
         values = scipy.linalg.eigh(
             laplacian.toarray(),
             eigvals_only=True,
-            subset_by_index=(0, wanted - 1),
+            subset_by_index=(0, k - 1),
             overwrite_a=True,
             check_finite=False,
             driver="evr",
         )
     else:
-        # Shift-invert just below 0, where the wanted end of the spectrum lies; a fixed
-        # start vector keeps the answer the same from run to run.
+        # Shift-invert just below 0, where the wanted end of the spectrum lies. A fixed start
+        # vector keeps the answer the same from run to run; a random one has a share of every
+        # eigenvector, which one of equal entries need not have.
         values = scipy.sparse.linalg.eigsh(
             laplacian.tocsc(),
-            k=wanted,
+            k=k,
             sigma=-1e-2,
-            v0=np.ones(nodes),
+            v0=np.random.default_rng(0).standard_normal(nodes),
             return_eigenvectors=False,
         )
-    values = np.sort(np.clip(values, 0.0, LARGEST_EIGENVALUE))
-    return np.pad(values, (0, k - wanted), constant_values=LARGEST_EIGENVALUE)
+    return values
 
 
 def spectra(

@@ -25,6 +25,24 @@ def silent(stage: str, epoch: int, epochs: int, losses: dict[str, float]) -> Non
     """Report nothing."""
 
 
+def usable_device(name: torch.device | str) -> torch.device:
+    """The device called ``name``.
+
+    Raises:
+        InvalidInputError: for a device that this machine does not have.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInputError(
+            f"device {str(name)!r} cannot be used here ({reason}): choose 'cpu' or an available "
+            "device"
+        ) from None
+    return device
+
+
 @contextmanager
 def seeded(*seed: int) -> Iterator[None]:
     """Run with a fixed random state; the state before is restored afterwards.
@@ -84,8 +102,15 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return 0
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
-        if state["settings"] != self.settings:
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            settings = state["settings"]
+        except Exception as error:  # torch has no error of its own for a damaged file
+            raise InvalidInputError(
+                f"{self.path} is not a readable checkpoint ({type(error).__name__}): delete it to "
+                "start again"
+            ) from error
+        if settings != self.settings:
             raise InvalidInputError(
                 f"{self.path} was written under other settings: choose another output folder, "
                 "or delete the checkpoint to start again"

@@ -27,6 +27,8 @@ MAX_CARD: Final = 16 << 20
 #: Widest layer and greatest number of layers, clusters or members that a card may ask for:
 #: a card is read before its weights, and must not make the reader allocate at will.
 _MAX_SIZE: Final = 16384
+_MAX_LAYERS: Final = 64
+_DTYPES: Final = (torch.float32, torch.float16)
 
 
 def vocabulary_hash() -> str:
@@ -44,6 +46,9 @@ def save_model(
         folder: Folder to write into; made where it does not exist.
         card: Facts about training and results, plain JSON values.
         half: Store floating point numbers in 16 bits.
+
+    Raises:
+        WeightsError: for weights that are not finite, which :func:`load_model` refuses.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +56,11 @@ def save_model(
     for name, tensor in model.state_dict().items():
         value = tensor.detach().cpu().contiguous()
         tensors[name] = value.half() if half and value.is_floating_point() else value
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise WeightsError(
+                f"tensor {name} holds NaN, infinity or, with half=True, numbers beyond 65504: "
+                "such weights cannot be loaded again"
+            )
     data = save(tensors)
     full = {
         "format": FORMAT,
@@ -73,7 +83,10 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / CARD_FILE
     try:
         card = json.loads(_bounded(path, MAX_CARD))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except WeightsError:
+        raise
+    # ValueError: not JSON, not UTF-8, or a number of thousands of digits.
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not JSON ({error}): the weights folder is damaged") from None
     if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
         raise WeightsError(
@@ -107,17 +120,16 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
         )
     try:
         tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{folder / WEIGHTS_FILE} is not a safetensors file: {error}") from None
     description = card.get("model")
     try:
         if not isinstance(description, dict):
             raise WeightsError("the card has no 'model'")
         _check_sizes(description)
-        # Initial values are overwritten at once; the global random state is left alone.
-        with torch.random.fork_rng():
-            model = model_of(description)
-        expected = model.state_dict()
+        # Without memory at first: a card can ask for far more than its weights hold.
+        with torch.device("meta"):
+            expected = model_of(description).state_dict()
         if expected.keys() != tensors.keys():
             different = sorted(expected.keys() ^ tensors.keys())[:5]
             raise WeightsError(f"tensors are missing or unknown: {', '.join(different)}")
@@ -127,8 +139,18 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
                     f"tensor {name} has shape {tuple(tensor.shape)}, the card's model needs "
                     f"{tuple(expected[name].shape)}"
                 )
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            if tensor.dtype not in _DTYPES:
+                raise WeightsError(f"tensor {name} is {tensor.dtype}: 16 or 32 bit floats are read")
+            if not bool(torch.isfinite(tensor).all()):
                 raise WeightsError(f"tensor {name} holds NaN or infinity")
+            # Outputs are divided by these.
+            if name.endswith("reference") and not tensor[1] > 0:
+                raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
+            if name == "space.std" and not bool((tensor > 0).all()):
+                raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
+        # Initial values are overwritten at once; the global random state is left alone.
+        with torch.random.fork_rng():
+            model = model_of(description)
     except GennapeError as error:
         raise WeightsError(f"{folder} cannot be loaded: {error}") from None
     model.load_state_dict(tensors)
@@ -142,7 +164,9 @@ def _check_sizes(value: object, depth: int = 0) -> None:
     if isinstance(value, dict):
         if len(value) > 256:
             raise WeightsError("the model's description has too many entries")
-        for item in value.values():
+        for key, item in value.items():
+            if key == "layers" and isinstance(item, int | float) and item > _MAX_LAYERS:
+                raise WeightsError(f"the model's description holds {item} layers")
             _check_sizes(item, depth + 1)
     elif isinstance(value, list):
         for item in value[:257]:

@@ -11,6 +11,8 @@ from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.ops import PAPER_LABELS
+from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
 from .architectures import InputShape, to_graph
@@ -18,6 +20,7 @@ from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "gennape-nb101"
+_KNOWN = frozenset(PAPER_LABELS) - {"<OOV>", "Input", "Output"}
 
 
 class Gennape:
@@ -59,15 +62,9 @@ class Gennape:
                 f"{', '.join(shipped_weights()) or 'none'}; or give a folder written by "
                 "`gennape pretrain`"
             )
+        where = usable_device(device)
         model, card = load_model(folder)
-        try:
-            model.to(torch.device(device))
-        except (RuntimeError, AssertionError) as error:
-            raise InvalidInputError(
-                f"device {device!r} cannot be used here ({str(error).splitlines()[0]}): "
-                "choose 'cpu' or an available device"
-            ) from None
-        return cls(model, card)
+        return cls(model.to(where), card)
 
     def score(self, architecture: object, *, input_shape: InputShape | None = None) -> Prediction:
         """Predict one network.
@@ -96,6 +93,8 @@ class Gennape:
         Predictions are *single-architecture*: each depends on its network alone, never on
         the others in the stream.
         """
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size {batch_size}: give at least 1")
         source = iter(architectures)
         while pending := list(islice(source, batch_size)):
             graphs = [to_graph(item, input_shape) for item in pending]
@@ -117,7 +116,16 @@ class Gennape:
         save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
 
     def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
-        outputs = self.model.outputs(GraphStore.of(graphs))
+        store = GraphStore()
+        for graph, name in zip(graphs, names, strict=True):
+            view = graph.paper_view()
+            if not any(op.name in _KNOWN for op in view.ops):
+                raise InvalidInputError(
+                    f"{name or 'the network'} holds no operation that the estimator knows, so its "
+                    "score would say nothing (`gennape trace` shows what was found)"
+                )
+            store.add_paper_graph(view, graph.flops / 1e9)
+        outputs = self.model.outputs(store)
         scores = self.model.score(outputs)
         accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100
         means, deviations = accuracies.mean(dim=0), accuracies.std(dim=0, correction=0)

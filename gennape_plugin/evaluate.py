@@ -7,6 +7,7 @@ the family that is evaluated.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any, Final
@@ -108,8 +109,15 @@ class Evaluation:
     results: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {**vars(self), "results": {k: dict(v) for k, v in self.results.items()}}
+        """Plain JSON values; ``None`` where a metric is undefined (JSON has no NaN)."""
+        results = {
+            predictor: {
+                metric: {k: None if isnan(v) else v for k, v in figures.items()}
+                for metric, figures in metrics.items()
+            }
+            for predictor, metrics in self.results.items()
+        }
+        return {**vars(self), "results": results}
 
     def __str__(self) -> str:
         lines = [
@@ -207,7 +215,8 @@ def _truth(rows: Sequence[Labelled], target: str, *, percent: bool, path: str | 
         )
     if not percent and values.max() > 1:
         raise LabelsError(
-            f"{path}: {target} reaches {values.max():.4g}, but fractions are expected: divide by 100"
+            f"{path}: {target} reaches {values.max():.4g}, but fractions are expected: "
+            "divide by 100"
         )
     return values / 100 if percent else values
 

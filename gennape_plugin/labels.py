@@ -7,6 +7,7 @@ accuracy, the best of three runs, a fraction), or both.
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
     for number, line in _lines(path):
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError also for endless digits
             raise LabelsError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise LabelsError(f"{path}, line {number}: each line holds one JSON object")
@@ -53,11 +54,14 @@ def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
             arch = family.parse(family.encoding_of(row))
         except ArchitectureError as error:
             raise LabelsError(f"{path}, line {number}: {error}") from None
-        labels = {
-            name: float(value)
-            for name, value in row.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+        try:
+            labels = {
+                name: float(value)
+                for name, value in row.items()
+                if isinstance(value, int | float) and not isinstance(value, bool)
+            }
+        except OverflowError as error:
+            raise LabelsError(f"{path}, line {number}: {error}") from None
         for name, value in labels.items():
             if not np.isfinite(value):
                 raise LabelsError(f"{path}, line {number}: {name} is {value}")
@@ -66,16 +70,17 @@ def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     opener = gzip.open if path.suffix == ".gz" else open
+    number = 0
     try:
         with opener(path, "rt", encoding="utf-8") as file:
-            number = 0
             while line := file.readline(MAX_LINE):
                 number += 1
                 if len(line) >= MAX_LINE:
                     raise LabelsError(f"{path}, line {number}: longer than {MAX_LINE} characters")
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        place = f", line {number + 1}," if number else ""
         raise LabelsError(
-            f"{path} cannot be read ({error}): give a .jsonl or .jsonl.gz file"
+            f"{path}{place} cannot be read ({error}): give a whole .jsonl or .jsonl.gz file"
         ) from None

@@ -48,7 +48,8 @@ class Prediction:
         )
         return (
             f"{self.name}\n"
-            f"  score     {self.score:+.3f}  standard deviations above the average NAS-Bench-101 cell\n"
+            f"  score     {self.score:+.3f}  standard deviations above the average "
+            "NAS-Bench-101 cell\n"
             f"  accuracy  {self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members\n"
             f"            ({self.unit})\n"
             f"  cost      {engineering(self.flops)}FLOPs (2 x multiply-adds), "

@@ -5,6 +5,7 @@ Stages: build graphs and spectra (cached), pretrain the encoder without labels
 card. A stage whose result lies in the run folder is not repeated.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.encoder import EncoderConfig
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.heads import HeadEnsemble
+from gennape_plugin.core.layers import CONVOLUTIONS
 from gennape_plugin.core.metrics import mae, srcc
 from gennape_plugin.core.model import (
     EmbeddingSpace,
@@ -42,7 +44,7 @@ from gennape_plugin.core.regression import (
     fit_heads,
 )
 from gennape_plugin.core.spectra import spectra
-from gennape_plugin.core.training import Progress, silent
+from gennape_plugin.core.training import Progress, silent, usable_device
 from gennape_plugin.core.transform import FlopsTransform, Standardize, TargetTransform
 from gennape_plugin.core.weights import save_model
 
@@ -54,6 +56,7 @@ ENSEMBLE: Final = ("cl+fcm+t", "cl+t", "kgnn", "flops")
 #: Members that read the encoder: with or without fuzzy clusters and the FLOPs transform.
 HEAD_MEMBERS: Final = ("cl", "cl+t", "cl+fcm", "cl+fcm+t")
 CONFIG_FILE: Final = "config.json"
+LABELS_FILE: Final = "labels.sha256"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,13 @@ class PretrainConfig:
             raise InvalidInputError(
                 f"choose_on is {self.choose_on!r}: give 'validation_1' or 'validation_2'"
             )
+        unknown = [name for name in self.baselines if name not in CONVOLUTIONS]
+        if unknown:
+            raise InvalidInputError(
+                f"unknown baselines {', '.join(unknown)}: choose from {', '.join(CONVOLUTIONS)}"
+            )
+        if not self.clusters or not self.fuzzifiers:
+            raise InvalidInputError("clusters or fuzzifiers are empty: give at least one of each")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -143,10 +153,11 @@ def pretrain(
         InvalidInputError: if the folder holds a run with other settings.
     """
     config, out = config or PretrainConfig(), Path(out)
+    where = usable_device(device)
     started = time.perf_counter()
     rows = list(read_labels(labels, family("nasbench101")))
     split = split_nasbench101(rows)
-    _claim(out, config)
+    _claim(out, config, rows)
     data = _data(rows, split, extra=config.extra)
     note(f"{len(data.train)} training graphs, {len(data.store)} in all")
     train_store = data.store.take(data.train.tolist())
@@ -162,10 +173,10 @@ def pretrain(
         config=config.contrastive,
         seed=config.seed,
         checkpoint=out / "encoder.checkpoint",
-        device=device,
+        device=where,
         progress=progress,
     )
-    h = embed(encoder, data.store, device=device)
+    h = embed(encoder, data.store, device=where)
     space = EmbeddingSpace(encoder.size)
     space.fit(h[data.train], data.store.gflops[data.train])
     trainer = _Members(config, data, space(h, data.store.gflops), out, progress)
@@ -183,16 +194,20 @@ def pretrain(
     return out
 
 
-def _claim(out: Path, config: PretrainConfig) -> None:
-    """Make the run folder this configuration's, or refuse."""
+def _claim(out: Path, config: PretrainConfig, rows: list[Labelled]) -> None:
+    """Make the run folder this configuration's and these labels', or refuse."""
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config.to_dict(), indent=1) + "\n"
-    path = out / CONFIG_FILE
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InvalidInputError(
-            f"{path} holds other settings: resume with those, or choose another folder"
-        )
-    path.write_text(text, encoding="utf-8")
+    labels = hashlib.sha256(repr([(row.key, row.labels) for row in rows]).encode()).hexdigest()
+    for name, what, text in (
+        (CONFIG_FILE, "settings", json.dumps(config.to_dict(), indent=1) + "\n"),
+        (LABELS_FILE, "labels", labels + "\n"),
+    ):
+        path = out / name
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise InvalidInputError(
+                f"{path} belongs to other {what}: resume with those, or choose another folder"
+            )
+        path.write_text(text, encoding="utf-8")
 
 
 def _data(rows: list[Labelled], split: Split, *, extra: bool) -> _Data:
@@ -245,7 +260,7 @@ class _Members:
         if path.exists():
             with safe_open(path, framework="pt") as file:
                 facts = json.loads(file.metadata()["facts"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             member = member_of(facts["member"])
             member.load_state_dict(tensors)
             self.outcomes[name] = facts["outcome"]

@@ -10,7 +10,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from gennape_plugin.core.builder import GraphBuilder
@@ -197,13 +197,20 @@ def _fields(encoding: object) -> tuple[Matrix, tuple[str, ...]]:
     try:
         if matrix is None or ops is None:
             raise TypeError("no matrix or no ops")
-        rows = tuple(tuple(int(entry) for entry in row) for row in matrix)
+        rows = tuple(tuple(_entry(entry) for entry in row) for row in matrix)
         return rows, tuple(str(op) for op in ops)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ArchitectureError(
             f"not a NAS-Bench-101 cell ({error}): give {{'matrix': [[0, 1, ...], ...], "
             f"'ops': ['input', ..., 'output']}}, got {encoding!r:.120}"
         ) from None
+
+
+def _entry(entry: Any) -> int:
+    number = int(entry)
+    if not isinstance(entry, str) and number != entry:
+        raise ValueError(f"{entry} is no matrix entry")
+    return number
 
 
 def _pruned(matrix: Matrix, ops: Sequence[str]) -> Cell101:
@@ -313,8 +320,8 @@ class CellModule101(nn.Module):
             if self.matrix[0][v]:
                 self.projections[str(v)] = ConvBnRelu(c_in, self.channels[v], 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        values = {}
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
+        values: dict[int, Tensor] = {}
         for v in range(1, self.last):
             width = self.channels[v]
             terms = [
@@ -327,7 +334,8 @@ class CellModule101(nn.Module):
             values[v] = self.vertices[str(v)](terms[0] if len(terms) == 1 else sum(terms))
         outputs = [values[v] for v in range(1, self.last) if self.matrix[v][self.last]]
         if not outputs:
-            return self.projections[str(self.last)](x)
+            only: Tensor = self.projections[str(self.last)](x)
+            return only
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
         if self.matrix[0][self.last]:
             y = y + self.projections[str(self.last)](x)
@@ -351,5 +359,6 @@ class Network101(nn.Module):
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
+        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return logits

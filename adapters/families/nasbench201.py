@@ -197,7 +197,7 @@ def _paper_reduction(b: GraphBuilder, x: int, channels: int) -> int:
 class Zero(nn.Module):
     """The operation ``none``: nothing passes."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
         return x.mul(0.0)
 
 
@@ -227,11 +227,12 @@ class CellModule201(nn.Module):
         super().__init__()
         self.ops = nn.ModuleList(_operation_module(op, channels, paper=paper) for op in cell.ops)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
         op1, op2, op3, op4, op5, op6 = self.ops
-        first = op1(x)
+        first: Tensor = op1(x)
         second = op2(x) + op3(first)
-        return (op6(second) + op5(first)) + op4(x)
+        y: Tensor = (op6(second) + op5(first)) + op4(x)
+        return y
 
 
 class Reduction201(nn.Module):
@@ -254,9 +255,11 @@ class Reduction201(nn.Module):
             pool = nn.AvgPool2d(2, stride=2)
         self.shortcut = nn.Sequential(pool, nn.Conv2d(c_in, c_out, 1, bias=False))
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.main(x) + self.shortcut(x)
-        return y if self.after is None else self.after(y)
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
+        y: Tensor = self.main(x) + self.shortcut(x)
+        if self.after is not None:
+            y = self.after(y)
+        return y
 
 
 class Network201(nn.Module):
@@ -280,6 +283,7 @@ class Network201(nn.Module):
         self.dropout = nn.Dropout() if paper else None
         self.classifier = nn.Linear(channels, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102 (the class says it)
         y = self.features(x).mean((2, 3))
-        return self.classifier(y if self.dropout is None else self.dropout(y))
+        logits: Tensor = self.classifier(y if self.dropout is None else self.dropout(y))
+        return logits

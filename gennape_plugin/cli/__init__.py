@@ -5,6 +5,7 @@ needs when it runs. Every expected failure is one line on standard error and exi
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,15 +20,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from gennape_plugin.core.errors import GennapeError
 
     try:
-        return int(command.run(args))
-    except GennapeError as error:
-        print(f"gennape {args.command}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"gennape {args.command}: {error}", file=sys.stderr)
-        return 2
+        code = int(command.run(args))
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
+        # The reader (`head`, say) has seen enough; Python must not fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (GennapeError, OSError) as error:
+        print(f"gennape {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:

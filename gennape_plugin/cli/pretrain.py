@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def read_config(path: str) -> PretrainConfig:
     """
     try:
         values: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError("it holds no JSON object")
         nested = {
             "encoder": EncoderConfig,
             "contrastive": ContrastiveConfig,
@@ -75,10 +78,22 @@ def read_config(path: str) -> PretrainConfig:
         }
         for name, kind in nested.items():
             if name in values:
-                values[name] = kind(**values[name])
+                values[name] = kind(**_checked(kind(), values[name]))
         for name in ("baselines", "clusters", "fuzzifiers"):
             if name in values:
                 values[name] = tuple(values[name])
-        return PretrainConfig(**values)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError, AttributeError) as error:
+        return PretrainConfig(**_checked(PretrainConfig(), values))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InvalidInputError(f"{path} does not hold settings of a run: {error}") from None
+
+
+def _checked(defaults: object, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, each of its default's type and no number negative."""
+    for name, value in values.items():
+        default = getattr(defaults, name, value)
+        wanted = (int, float) if type(default) is float else (type(default),)
+        if type(value) not in wanted or (isinstance(value, int | float) and not 0 <= value < inf):
+            raise TypeError(f"{name} is {value!r:.80}, the default {default!r:.80}")
+    return values

@@ -1,0 +1,128 @@
+"""Handlers of matrix products and attention."""
+
+from typing import Any
+
+import torch
+from gennape_plugin.core.ops import AttrValue
+from torch import Tensor
+
+from .calls import Call
+from .recorder import Recorder
+from .registry import handles
+
+
+@handles("matmul mm bmm mv linalg.matmul __matmul__")
+def matmul(
+    r: Recorder,
+    call: Call,
+    input: Tensor,
+    other: Any = None,
+    *,
+    mat2: Any = None,
+    vec: Any = None,
+    tensor2: Any = None,
+) -> Any:
+    """A matrix product; one with a learned matrix is a linear layer without bias."""
+    right: Tensor = next(t for t in (other, mat2, vec, tensor2) if t is not None)
+    if right.ndim == 2 and r.is_learned(right) and r.depends(input):
+        attrs: dict[str, AttrValue] = {"features": right.shape[1], "bias": False}
+        fits = input.shape[-1] == right.shape[0] and input.dtype == right.dtype
+        return r.apply(call, "linear", (input,), attrs, weight=right, fits=fits)
+    return r.apply(call, "matmul", (input, right), {}, fits=input.ndim > 1 and right.ndim > 1)
+
+
+@handles("Tensor.__rmatmul__")
+def rmatmul(r: Recorder, call: Call, input: Tensor, other: Any) -> Any:
+    """``other @ input``."""
+    return r.expand(torch.matmul, other, input)
+
+
+@handles("dot inner vdot linalg.vecdot")
+def dot(r: Recorder, call: Call, input: Tensor, other: Tensor, *_: Any, **__: Any) -> Any:
+    """An inner product of two vectors."""
+    if input.ndim == other.ndim == 1:
+        return r.apply(call, "matmul", (input, other), {}, fits=False)
+    return r.opaque(call, call.run())
+
+
+@handles("addmm baddbmm addmv")
+def addmm(
+    r: Recorder,
+    call: Call,
+    input: Tensor,
+    left: Tensor,
+    right: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+) -> Any:
+    """``beta * input + alpha * (left @ right)``; a linear layer where the rest is learned."""
+    if call.writes:
+        return r.opaque(call, call.run())
+    is_linear = (
+        beta == alpha == 1
+        and r.depends(left)
+        and right.ndim == 2
+        and r.is_learned(right)
+        and not r.depends(input)
+        and tuple(input.shape) == (right.shape[1],)
+    )
+    if is_linear:
+        attrs: dict[str, AttrValue] = {"features": right.shape[1], "bias": True}
+        fits = left.shape[-1] == right.shape[0] and left.dtype == right.dtype == input.dtype
+        return r.apply(call, "linear", (left,), attrs, weight=right, fits=fits)
+
+    def parts() -> Tensor:
+        product = torch.matmul(left, right)
+        product = product if alpha == 1 else product * alpha
+        if beta == 0:
+            return product
+        return (input if beta == 1 else input * beta) + product
+
+    return r.expand(parts)
+
+
+@handles("torch.einsum")
+def einsum(r: Recorder, call: Call, *args: Any) -> Any:
+    """Einstein summation, over its equation."""
+    if not isinstance(args[0], str):
+        return r.opaque(call, call.run())
+    operands = args[1:]
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        operands = tuple(operands[0])
+    attrs: dict[str, AttrValue] = {"equation": args[0].replace(" ", "")}
+    return r.apply(call, "einsum", operands, attrs, fits=False)
+
+
+@handles("nn.scaled_dot_product_attention")
+def attention(
+    r: Recorder,
+    call: Call,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Scaled dot-product attention; a constant mask is no operand."""
+    tensors = [query, key, value]
+    fits = (
+        query.ndim > 2
+        and query.ndim == key.ndim == value.ndim
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and query.shape[-1] == key.shape[-1]
+        and key.shape[-2] == value.shape[-2]
+    )
+    if attn_mask is not None:
+        fits = fits and attn_mask.shape[-2:] == (query.shape[-2], key.shape[-2])
+        if r.node(attn_mask) is not None:
+            tensors.append(attn_mask)
+    attrs: dict[str, AttrValue] = {
+        "causal": is_causal,
+        "scale": None if scale is None else float(scale),
+        "grouped": enable_gqa,
+    }
+    return r.apply(call, "attention", tensors, attrs, fits=fits)
