@@ -13,10 +13,10 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-
 from gennape_plugin.adapters.families import NASBench101
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.quotient import quotient, unmerged
+
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 
 
@@ -65,10 +65,10 @@ def main() -> None:
             lambda part=part, size=size: model.outputs(part, batch_size=size),  # type: ignore[misc]
             len(part),
         )
-    show("graph to score (512 a batch)", lambda: model.score(model.outputs(GraphStore.of(graphs))))
+    show("graph to score (512 a batch)", lambda: model.score(model.predict(GraphStore.of(graphs))))
     show(
         "encoding to score (512 a batch)",
-        lambda: model.score(model.outputs(GraphStore.of(family.graph(cell) for cell in cells))),
+        lambda: model.score(model.predict(GraphStore.of(family.graph(cell) for cell in cells))),
     )
     batch = store.batch(range(min(n, 512)))
     encoder = model.encoder

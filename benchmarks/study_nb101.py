@@ -16,18 +16,18 @@ from statistics import fmean, pstdev
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.encoder import CLEncoder
 from gennape_plugin.core.metrics import mae, srcc
-from gennape_plugin.core.model import EmbeddingSpace
 from gennape_plugin.core.pretraining import ContrastiveConfig, embed, pretrain_encoder
 from gennape_plugin.core.regression import fit_heads
+from gennape_plugin.core.space import EmbeddingSpace
 from gennape_plugin.core.spectra import spectra
 from gennape_plugin.core.transform import FlopsTransform
 from gennape_plugin.core.weights import load_model
+from torch import Tensor
+
 from gennape_plugin.labels import Labelled, read_labels
 from gennape_plugin.protocol import PRUNE_BELOW, Split, split_nasbench101
 

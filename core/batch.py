@@ -168,6 +168,11 @@ class GraphStore:
         """Number of nodes of each graph."""
         return np.array([len(kind) for kind in self._kind], dtype=np.int64)
 
+    def distinct_ops(self) -> tuple[PaperOp, ...]:
+        """Every different operation of the graphs in this store."""
+        table = tuple(self._kinds)
+        return tuple(table[row] for row in np.unique(np.concatenate(self._kind)))
+
     def edges(self, index: int) -> IntArray:
         """Edges of one graph, ``(2, edges)``."""
         edges: IntArray = self._edges[index].astype(np.int64)

@@ -37,7 +37,8 @@ class GraphRegressor(nn.Module):
         build = quotient if self.graph_layers.merges else unmerged
         plan = build(batch, len(self.graph_layers.layers))
         x = self.graph_layers(self.embedding(batch.kinds), batch, plan)
-        return self.head(mean_readout(x, plan, batch))[:, 0]
+        out: Tensor = self.head(mean_readout(x, plan, batch))
+        return out[:, 0]
 
 
 @torch.no_grad()

@@ -24,6 +24,8 @@ WEIGHTS_FILE: Final = "model.safetensors"
 CARD_FILE: Final = "card.json"
 MAX_WEIGHTS: Final = 1 << 30  # bytes
 MAX_CARD: Final = 16 << 20
+#: Tensors of at least so many numbers are stored in 16 bits on request.
+_HALVED: Final = 16384
 #: Widest layer and greatest number of layers, clusters or members that a card may ask for:
 #: a card is read before its weights, and must not make the reader allocate at will.
 _MAX_SIZE: Final = 16384
@@ -45,7 +47,7 @@ def save_model(
         model: The model.
         folder: Folder to write into; made where it does not exist.
         card: Facts about training and results, plain JSON values.
-        half: Store floating point numbers in 16 bits.
+        half: Store large tensors (the heads' matrices) in 16 bits.
 
     Raises:
         WeightsError: for weights that are not finite, which :func:`load_model` refuses.
@@ -55,7 +57,7 @@ def save_model(
     tensors = {}
     for name, tensor in model.state_dict().items():
         value = tensor.detach().cpu().contiguous()
-        tensors[name] = value.half() if half and value.is_floating_point() else value
+        tensors[name] = value.half() if half and value.numel() >= _HALVED else value
         if not bool(torch.isfinite(tensors[name]).all()):
             raise WeightsError(
                 f"tensor {name} holds NaN, infinity or, with half=True, numbers beyond 65504: "
@@ -146,7 +148,7 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
             # Outputs are divided by these.
             if name.endswith("reference") and not tensor[1] > 0:
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
-            if name == "space.std" and not bool((tensor > 0).all()):
+            if name in ("space.std", "space.radius") and not bool((tensor > 0).all()):
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
         # Initial values are overwritten at once; the global random state is left alone.
         with torch.random.fork_rng():

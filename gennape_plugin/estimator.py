@@ -16,6 +16,7 @@ from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
 from .architectures import InputShape, to_graph
+from .familiarity import unfamiliar
 from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -125,10 +126,11 @@ class Gennape:
                     "score would say nothing (`gennape trace` shows what was found)"
                 )
             store.add_paper_graph(view, graph.flops / 1e9)
-        outputs = self.model.outputs(store)
-        scores = self.model.score(outputs)
+        found = self.model.predict(store)
+        outputs, scores = found.members, self.model.score(found)
         accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100
         means, deviations = accuracies.mean(dim=0), accuracies.std(dim=0, correction=0)
+        seen = self.card.get("trained_on", {}).get("seen", {})
         return [
             Prediction(
                 name=names[i],
@@ -143,7 +145,9 @@ class Gennape:
                     name: graph.flops / 1e9 if name == "flops" else float(values[i]) * 100
                     for name, values in outputs.items()
                 },
+                distance=float(found.distance[i]),
                 graph_hash=graph.hash,
+                notes=unfamiliar(graph, seen),
             )
             for i, graph in enumerate(graphs)
         ]

@@ -33,6 +33,8 @@ METRICS: Final[Mapping[str, Callable[..., float]]] = {
     "ndcg@10": partial(ndcg_at_k, k=10),
     "ndcg@50": partial(ndcg_at_k, k=50),
 }
+#: Combined scores, which are no accuracies: the paper's equal weights, and the default.
+SCORES: Final = ("ensemble", "score")
 #: Untrained scores printed beside every evaluation; they have no MAE.
 BASELINES: Final = ("FLOPs", "params", "conv count")
 
@@ -185,14 +187,16 @@ def evaluate(
         sizes["conv count"][i] = sum(op.name in ("Conv", "Depthwise") for op in view.ops)
     predictions: dict[str, list[Array]] = {}
     for model in models:
-        outputs = model.outputs(store)
-        for name, values in outputs.items():
+        found = model.predict(store)
+        for name, values in found.members.items():
             if name != "flops":
                 predictions.setdefault(name, []).append(values.double().numpy())
-        predictions.setdefault("ensemble", []).append(model.score(outputs).double().numpy())
+        combined = {"ensemble": model.ensemble_score(found.members), "score": model.score(found)}
+        for name, values in combined.items():
+            predictions.setdefault(name, []).append(values.double().numpy())
     results = {
-        name: _metrics(truth, found, resamples, with_mae=name != "ensemble")
-        for name, found in predictions.items()
+        name: _metrics(truth, values, resamples, with_mae=name not in SCORES)
+        for name, values in predictions.items()
     }
     for name in BASELINES:
         results[name] = _metrics(truth, [sizes[name]], resamples, with_mae=False)

@@ -11,9 +11,9 @@ class Prediction:
 
     Attributes:
         name: Name of the network, as given.
-        score: Equal-weight mean of the ensemble's standardised outputs: how many standard
-            deviations the network lies above the average NAS-Bench-101 cell. Higher is
-            better; this is what ranks.
+        score: How many standard deviations the network lies above the average NAS-Bench-101
+            cell: the ensemble's mean, or for networks at a distance above 1 its FLOPs.
+            Higher is better; this is what ranks.
         accuracy: Mean predicted accuracy of the ensemble's trained members, in percent.
         accuracy_std: Standard deviation of those members' predictions, in percentage points.
             Disagreement, not a calibrated error.
@@ -23,7 +23,10 @@ class Prediction:
             convolutions and matrix products.
         params: Learned parameters.
         members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs.
+        distance: Distance from the training graphs; 99 % of those stay below 1.
         graph_hash: Canonical hash of the computation graph.
+        notes: Ways in which the network lies outside of what the weights were trained on,
+            one sentence each; empty where none is known.
     """
 
     name: str
@@ -35,26 +38,41 @@ class Prediction:
     flops: int
     params: int
     members: Mapping[str, float]
+    distance: float
     graph_hash: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def familiar(self) -> bool:
+        """Whether the network is like the training graphs (``distance`` up to 1)."""
+        return self.distance <= 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "members": dict(self.members)}
+        return {**asdict(self), "notes": list(self.notes)}
 
     def __str__(self) -> str:
         members = "  ".join(
             f"{name} {value:.2f}{' GFLOPs' if name == 'flops' else ' %'}"
             for name, value in self.members.items()
         )
+        basis = (
+            "from the ensemble"
+            if self.familiar
+            else "from FLOPs alone: members are not trusted this far from training"
+        )
         return (
             f"{self.name}\n"
             f"  score     {self.score:+.3f}  standard deviations above the average "
             "NAS-Bench-101 cell\n"
-            f"  accuracy  {self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members\n"
+            f"            ({basis})\n"
+            f"  accuracy  {self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members"
+            f"{'' if self.familiar else ', extrapolated'}\n"
             f"            ({self.unit})\n"
+            f"  distance  {self.distance:.2f}  (99 % of the training graphs stay below 1)\n"
             f"  cost      {engineering(self.flops)}FLOPs (2 x multiply-adds), "
             f"{engineering(self.params)}parameters\n"
-            f"  members   {members}"
+            f"  members   {members}" + "".join(f"\n  note      {note}" for note in self.notes)
         )
 
 
@@ -68,7 +86,7 @@ def engineering(value: float) -> str:
 
 def table(predictions: list[Prediction]) -> str:
     """A ranking as text, in the given order."""
-    header = ("rank", "network", "score", "accuracy %", "+-", "FLOPs", "params")
+    header = ("rank", "network", "score", "accuracy %", "+-", "distance", "FLOPs", "params")
     rows = [
         (
             str(place),
@@ -76,6 +94,7 @@ def table(predictions: list[Prediction]) -> str:
             f"{p.score:+.3f}",
             f"{p.accuracy:.2f}",
             f"{p.accuracy_std:.2f}",
+            f"{p.distance:.2f}",
             engineering(p.flops).strip(),
             engineering(p.params).strip(),
         )

@@ -8,7 +8,7 @@ card. A stage whose result lies in the run folder is not repeated.
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,17 +25,9 @@ from gennape_plugin.core.encoder import EncoderConfig
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.heads import HeadEnsemble
 from gennape_plugin.core.layers import CONVOLUTIONS
+from gennape_plugin.core.members import FlopsMember, GraphMember, HeadMember, Member, member_of
 from gennape_plugin.core.metrics import mae, srcc
-from gennape_plugin.core.model import (
-    EmbeddingSpace,
-    FlopsMember,
-    GennapeModel,
-    GraphMember,
-    HeadMember,
-    Member,
-    Partition,
-    member_of,
-)
+from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.pretraining import ContrastiveConfig, embed, pretrain_encoder
 from gennape_plugin.core.regression import (
     Fitted,
@@ -43,11 +35,13 @@ from gennape_plugin.core.regression import (
     fit_graph_regressor,
     fit_heads,
 )
+from gennape_plugin.core.space import EmbeddingSpace, Partition
 from gennape_plugin.core.spectra import spectra
 from gennape_plugin.core.training import Progress, silent, usable_device
 from gennape_plugin.core.transform import FlopsTransform, Standardize, TargetTransform
 from gennape_plugin.core.weights import save_model
 
+from .familiarity import seen_in
 from .labels import Labelled, read_labels
 from .protocol import PRUNE_BELOW, Split, split_nasbench101
 
@@ -55,6 +49,9 @@ from .protocol import PRUNE_BELOW, Split, split_nasbench101
 ENSEMBLE: Final = ("cl+fcm+t", "cl+t", "kgnn", "flops")
 #: Members that read the encoder: with or without fuzzy clusters and the FLOPs transform.
 HEAD_MEMBERS: Final = ("cl", "cl+t", "cl+fcm", "cl+fcm+t")
+CLUSTERED: Final = ("cl+fcm", "cl+fcm+t")
+#: Cluster counts and fuzzifiers that are tried by default.
+GRID: Final = ((5, 1.5), (5, 2.0), (8, 1.5), (8, 2.0))
 CONFIG_FILE: Final = "config.json"
 LABELS_FILE: Final = "labels.sha256"
 
@@ -70,8 +67,7 @@ class PretrainConfig:
         heads: Training of the heads.
         graph: Training of the graph-network baselines.
         baselines: Graph networks to train beside: ``kgnn``, ``gcn``, ``gin``.
-        clusters: Numbers of fuzzy clusters to try.
-        fuzzifiers: Fuzzifiers to try.
+        grid: For each clustered member, the pairs of cluster count and fuzzifier to try.
         grid_epochs: Epochs of the heads while trying them.
         choose_on: Validation set that chooses clusters and fuzzifier. The paper chooses on
             the second one, which it also reports; the first keeps the report honest.
@@ -86,13 +82,19 @@ class PretrainConfig:
         default_factory=lambda: RegressionConfig(learning_rate=1e-4, cosine=False)
     )
     baselines: tuple[str, ...] = ("kgnn",)
-    clusters: tuple[int, ...] = (5, 8)
-    fuzzifiers: tuple[float, ...] = (1.5, 2.0)
+    grid: Mapping[str, tuple[tuple[int, float], ...]] = field(
+        default_factory=lambda: dict.fromkeys(CLUSTERED, GRID)
+    )
     grid_epochs: int = 6
     choose_on: str = "validation_1"
     extra: bool = False
 
     def __post_init__(self) -> None:
+        if set(self.grid) != set(CLUSTERED) or not all(self.grid.values()):
+            raise InvalidInputError(
+                f"grid has pairs for {sorted(self.grid)}: give at least one (clusters, fuzzifier) "
+                f"for each of {', '.join(CLUSTERED)}"
+            )
         if self.choose_on not in ("validation_1", "validation_2"):
             raise InvalidInputError(
                 f"choose_on is {self.choose_on!r}: give 'validation_1' or 'validation_2'"
@@ -102,8 +104,6 @@ class PretrainConfig:
             raise InvalidInputError(
                 f"unknown baselines {', '.join(unknown)}: choose from {', '.join(CONVOLUTIONS)}"
             )
-        if not self.clusters or not self.fuzzifiers:
-            raise InvalidInputError("clusters or fuzzifiers are empty: give at least one of each")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -276,7 +276,9 @@ class _Members:
     def _heads(self, name: str) -> HeadMember:
         """A member with heads on the frozen embeddings."""
         transform, rows = self._target(name)
-        partition, tried = self._partition(name, rows, transform) if "fcm" in name else (None, [])
+        partition, tried = (
+            self._partition(name, rows, transform) if name in CLUSTERED else (None, [])
+        )
         weights = None if partition is None else partition(self.x)
         heads, fitted = self._fit(name, rows, transform, weights, self.config.heads)
         self.outcomes[name] = {
@@ -322,7 +324,7 @@ class _Members:
         )
         best: tuple[float, Partition] | None = None
         tried = []
-        choices = [(c, m) for c in config.clusters for m in config.fuzzifiers]
+        choices = config.grid[name]
         for clusters, fuzzifier in choices:
             partition = Partition.fit(self.x[rows], clusters, fuzzifier, seed=config.seed)
             if len(choices) == 1:
@@ -404,6 +406,7 @@ def _card(
             "measured_rows": len(split.train),
             "estimated_rows": len(split.extra) if config.extra else 0,
             "join": {"slope": split.slope, "offset": split.offset},
+            "seen": seen_in(data.store.take(data.train.tolist())),
         },
         "protocol": "80/10/10 over rows with test_acc; epochs and clusters chosen on "
         f"{'validation_1' if config.choose_on == 'validation_1' else 'validation_1 and 2'}",

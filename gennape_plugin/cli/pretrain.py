@@ -67,9 +67,7 @@ def read_config(path: str) -> PretrainConfig:
         InvalidInputError: naming what is wrong with it.
     """
     try:
-        values: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise TypeError("it holds no JSON object")
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
         nested = {
             "encoder": EncoderConfig,
             "contrastive": ContrastiveConfig,
@@ -79,21 +77,34 @@ def read_config(path: str) -> PretrainConfig:
         for name, kind in nested.items():
             if name in values:
                 values[name] = kind(**_checked(kind(), values[name]))
-        for name in ("baselines", "clusters", "fuzzifiers"):
-            if name in values:
-                values[name] = tuple(values[name])
+        if "baselines" in values:
+            values["baselines"] = tuple(values["baselines"])
+        if "grid" in values:
+            values["grid"] = {
+                name: tuple((int(clusters), float(fuzzifier)) for clusters, fuzzifier in pairs)
+                for name, pairs in values["grid"].items()
+            }
         return PretrainConfig(**_checked(PretrainConfig(), values))
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(f"{path} does not hold settings of a run: {error}") from None
 
 
-def _checked(defaults: object, values: dict[str, Any]) -> dict[str, Any]:
+def _checked(defaults: object, values: Any) -> dict[str, Any]:
     """The values, each of its default's type and no number negative."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r:.80} in the place of an object")
     for name, value in values.items():
         default = getattr(defaults, name, value)
-        wanted = (int, float) if type(default) is float else (type(default),)
-        if type(value) not in wanted or (isinstance(value, int | float) and not 0 <= value < inf):
+        if not _alike(value, default):
             raise TypeError(f"{name} is {value!r:.80}, the default {default!r:.80}")
     return values
+
+
+def _alike(value: object, default: object) -> bool:
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and all(_alike(item, default[0]) for item in value)
+    if isinstance(default, float):
+        return type(value) in (int, float) and isinstance(value, int | float) and 0 <= value < inf
+    return type(value) is type(default) and not (isinstance(value, int) and value < 0)

@@ -19,4 +19,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table(ranking))
         print(f"\naccuracy: {ranking[0].unit}; +-: among members")
+        if not all(prediction.familiar for prediction in ranking):
+            print(
+                "distance above 1: unlike the training graphs; ranked by FLOPs alone, and the "
+                "accuracy is extrapolated"
+            )
     return 0

@@ -5,17 +5,9 @@ import torch
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.fcm import memberships
-from gennape_plugin.core.model import (
-    COMPONENTS,
-    EmbeddingSpace,
-    FlopsMember,
-    GennapeModel,
-    GraphMember,
-    HeadMember,
-    Partition,
-    member_of,
-    model_of,
-)
+from gennape_plugin.core.members import FlopsMember, GraphMember, HeadMember, member_of
+from gennape_plugin.core.model import GennapeModel, model_of
+from gennape_plugin.core.space import COMPONENTS, EmbeddingSpace, Partition
 from gennape_plugin.core.training import seeded
 from small_models import UnchangedRng, chain, description, graphs_of, small_model, store_of
 
@@ -36,22 +28,22 @@ def store():
 class TestEmbeddingSpace:
     def test_training_embeddings_are_standardised(self):
         with seeded(0):
-            h, gflops = 3 + 2 * torch.randn(500, 4), torch.rand(500) * 10
-        space = EmbeddingSpace(4)
+            h, gflops = 3 + 2 * torch.randn(500, 40), torch.rand(500) * 10
+        space = EmbeddingSpace(40)
         space.fit(h, gflops)
         x = space(h, gflops)
-        assert x.shape == (500, 5)
-        torch.testing.assert_close(x.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
-        torch.testing.assert_close(x.std(0, correction=0), torch.ones(5))
+        assert x.shape == (500, 41)
+        torch.testing.assert_close(x.mean(0), torch.zeros(41), atol=1e-5, rtol=0)
+        torch.testing.assert_close(x.std(0, correction=0), torch.ones(41))
 
     def test_the_last_feature_is_logarithmic_flops(self):
         x = EmbeddingSpace(2)(torch.zeros(3, 2), torch.tensor([0.0, 9.0, 99.0]))
         torch.testing.assert_close(x[:, 2], torch.tensor([0.0, 1.0, 2.0]))
 
     def test_a_constant_feature_stays_finite(self):
-        space = EmbeddingSpace(2)
-        space.fit(torch.ones(10, 2), torch.arange(10.0))
-        assert space(torch.ones(10, 2), torch.arange(10.0)).isfinite().all()
+        space = EmbeddingSpace(40)
+        space.fit(torch.ones(10, 40), torch.arange(10.0))
+        assert space(torch.ones(10, 40), torch.arange(10.0)).isfinite().all()
 
 
 class TestPartition:
@@ -127,8 +119,8 @@ class TestOutputs:
             torch.testing.assert_close(values, expected[name], rtol=1e-5, atol=1e-5)
 
     def test_the_company_does_not_matter(self, model, store):
-        expected = model.score(model.outputs(store))
-        alone = [model.score(model.outputs(store.take([i])))[0] for i in range(len(store))]
+        expected = model.ensemble_score(model.outputs(store))
+        alone = [model.ensemble_score(model.outputs(store.take([i])))[0] for i in range(len(store))]
         torch.testing.assert_close(torch.stack(alone), expected, rtol=1e-5, atol=1e-4)
 
     def test_nothing_is_drawn_and_nothing_learned(self, model, store):
@@ -153,7 +145,7 @@ class TestScore:
         for name in model.ensemble:
             mean, std = model.members[name].reference
             parts.append((outputs[name] - mean) / std)
-        torch.testing.assert_close(model.score(outputs), sum(parts) / 4)
+        torch.testing.assert_close(model.ensemble_score(outputs), sum(parts) / 4)
 
     def test_members_outside_the_ensemble_do_not_count(self, model, store):
         fewer = GennapeModel(model.encoder, dict(model.members.items()), ("cl", "flops"))
@@ -161,7 +153,7 @@ class TestScore:
         outputs = fewer.outputs(store)
         assert len(outputs) == 4
         expected = (model.standardised(outputs)["cl"] + model.standardised(outputs)["flops"]) / 2
-        torch.testing.assert_close(fewer.score(outputs), expected)
+        torch.testing.assert_close(fewer.ensemble_score(outputs), expected)
 
 
 class TestDescription:

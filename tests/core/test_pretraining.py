@@ -62,6 +62,22 @@ def test_a_seed_fixes_everything(whole):
     )
 
 
+def test_every_epoch_has_an_order_of_its_own():
+    store = store_of("nasbench101", COUNT).take(range(COUNT))
+    cut, seen = store.batch, []
+
+    def batch(rows):
+        seen.append(tuple(rows))
+        return cut(rows)
+
+    store.batch = batch
+    signatures = spectra(store_of("nasbench101", COUNT), CONFIG.eigenvalues)
+    pretrain_encoder(store, signatures, encoder=ENCODER, config=CONFIG)
+    assert len(seen) == len(set(seen)) == 6
+    assert [len(rows) for rows in seen] == [32] * 6
+    assert all(not set(a) & set(b) for a, b in zip(seen[::2], seen[1::2], strict=True))
+
+
 def test_the_encoder_is_ready_for_use(whole):
     assert not whole.training
     assert {p.device.type for p in whole.parameters()} == {"cpu"}

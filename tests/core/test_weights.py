@@ -75,7 +75,8 @@ class TestRoundTrip:
         assert (tmp_path / WEIGHTS_FILE).read_bytes() == (saved / WEIGHTS_FILE).read_bytes()
         assert read_card(tmp_path) == card
 
-    def test_half_precision_is_close(self, tmp_path, saved):
+    def test_half_precision_is_close(self, tmp_path, saved, monkeypatch):
+        monkeypatch.setattr(module, "_HALVED", 1)
         save_small_model(tmp_path, half=True)
         assert (tmp_path / WEIGHTS_FILE).stat().st_size < 0.55 * (
             saved / WEIGHTS_FILE
@@ -87,8 +88,16 @@ class TestRoundTrip:
         for name in ("cl", "cl+fcm+t", "kgnn"):
             assert (100 * (found[name] - expected[name])).abs().max() < 0.05
 
+    def test_only_large_tensors_are_halved(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "_HALVED", 1000)
+        save_small_model(tmp_path, half=True)
+        tensors = load((tmp_path / WEIGHTS_FILE).read_bytes())
+        assert {t.dtype for t in tensors.values() if t.numel() >= 1000} == {torch.float16}
+        assert {t.dtype for t in tensors.values() if t.numel() < 1000} == {torch.float32}
+
     @pytest.mark.parametrize(("value", "half"), [(float("nan"), False), (1e5, True)])
-    def test_what_could_not_be_loaded_is_not_saved(self, tmp_path, value, half):
+    def test_what_could_not_be_loaded_is_not_saved(self, tmp_path, monkeypatch, value, half):
+        monkeypatch.setattr(module, "_HALVED", 1)
         model = small_model()
         with torch.no_grad():
             model.members["cl"].heads.weights[0][0, 0, 0] = value
@@ -147,11 +156,11 @@ class TestDamagedWeights:
         change_tensors(folder, lambda t: t.update({"space.mean": t["space.mean"].to(dtype)}))
         refused(folder, "16 or 32 bit floats")
 
-    @pytest.mark.parametrize("name", ["space.std", "members.kgnn.reference"])
+    @pytest.mark.parametrize("name", ["space.std", "space.radius", "members.kgnn.reference"])
     @pytest.mark.parametrize("value", [0.0, -1.0])
     def test_deviations_are_divided_by(self, folder, name, value):
         def change(tensors):
-            tensors[name][1] = value
+            tensors[name].view(-1)[-1] = value
 
         change_tensors(folder, change)
         refused(folder, "not above 0")

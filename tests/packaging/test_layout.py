@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-
-import tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 TREES = {

@@ -42,9 +42,10 @@ class TestScore:
         graph = graphs_of("nasbench101", 1, 60)[0]
         prediction = estimator.score(graph)
         model = small_model()
-        outputs = model.outputs(GraphStore.of([graph]))
+        found = model.predict(GraphStore.of([graph]))
+        outputs = found.members
         trained = torch.cat([100 * outputs[name] for name in ("cl", "cl+fcm+t", "kgnn")])
-        assert prediction.score == pytest.approx(float(model.score(outputs)[0]))
+        assert prediction.score == pytest.approx(float(model.score(found)[0]))
         assert prediction.accuracy == pytest.approx(float(trained.mean()))
         assert prediction.accuracy_std == pytest.approx(float(trained.std(correction=0)), rel=1e-3)
         assert (prediction.flops, prediction.params) == (graph.flops, graph.params)

@@ -60,21 +60,25 @@ class TestNASBench201:
         assert 2 < len(graphs) < 100
         assert (result.family, result.target, result.subset) == ("nasbench201", TARGET, "no-none")
         assert (result.variant, result.items, result.seeds) == ("benchmark", len(graphs), 1)
-        assert list(result.results) == [*MEMBERS, "ensemble", *BASELINES]
+        assert list(result.results) == [*MEMBERS, "ensemble", "score", *BASELINES]
 
     def test_members_equal_direct_calls(self, result, cells):
         graphs, truth = self.graphs(cells)
         model = small_model()
-        outputs = model.outputs(GraphStore.of(graphs))
+        outputs = model.predict(GraphStore.of(graphs))
         for name in MEMBERS:
-            predicted = outputs[name].double().numpy()
+            predicted = outputs.members[name].double().numpy()
             expected = {"mae": metrics.mae(truth, predicted), **expected_metrics(truth, predicted)}
             found = {metric: figures["mean"] for metric, figures in result.results[name].items()}
             assert found == pytest.approx(expected, abs=1e-6)
-        found = {metric: figures["mean"] for metric, figures in result.results["ensemble"].items()}
-        assert found == pytest.approx(
-            expected_metrics(truth, model.score(outputs).double().numpy()), abs=1e-6
-        )
+        combined = {
+            "ensemble": model.ensemble_score(outputs.members),
+            "score": model.score(outputs),
+        }
+        for name, values in combined.items():
+            found = {metric: figures["mean"] for metric, figures in result.results[name].items()}
+            expected = expected_metrics(truth, values.double().numpy())
+            assert found == pytest.approx(expected, abs=1e-6)
 
     def test_baselines_equal_direct_calls(self, result, cells):
         graphs, truth = self.graphs(cells)

@@ -15,6 +15,7 @@ GOOD = Prediction(
     flops=81_620_000,
     params=269_722,
     members={"cl": 93.1, "kgnn": 93.8, "flops": 0.08162},
+    distance=0.5,
     graph_hash="0" * 32,
 )
 POOR = replace(GOOD, name="a_much_longer_name", score=-0.5, accuracy=8.1, flops=950, params=12)
@@ -24,16 +25,32 @@ def test_text():
     assert str(GOOD).splitlines() == [
         "resnet20",
         "  score     +1.234  standard deviations above the average NAS-Bench-101 cell",
+        "            (from the ensemble)",
         "  accuracy  93.46 % +- 0.32 among members",
         "            (test accuracy after 108 epochs)",
+        "  distance  0.50  (99 % of the training graphs stay below 1)",
         "  cost      81.62 MFLOPs (2 x multiply-adds), 269.7 kparameters",
         "  members   cl 93.10 %  kgnn 93.80 %  flops 0.08 GFLOPs",
     ]
 
 
+def test_far_from_training_it_says_so():
+    far = replace(GOOD, distance=3.0)
+    assert GOOD.familiar
+    assert not far.familiar
+    assert "from FLOPs alone" in str(far)
+    assert "among members, extrapolated" in str(far)
+
+
+def test_notes_stand_below():
+    noted = replace(GOOD, notes=("one thing", "and another"))
+    assert str(noted) == f"{GOOD}\n  note      one thing\n  note      and another"
+
+
 def test_json():
-    values = json.loads(json.dumps(GOOD.to_dict()))
-    assert Prediction(**values) == GOOD
+    noted = replace(GOOD, notes=("3 GFLOPs, trained on 2",))
+    values = json.loads(json.dumps(noted.to_dict()))
+    assert Prediction(**{**values, "notes": tuple(values["notes"])}) == noted
     assert list(values) == list(Prediction.__dataclass_fields__)
 
 
@@ -61,8 +78,10 @@ def test_engineering(value, text):
 def test_table():
     lines = table([GOOD, POOR]).splitlines()
     assert lines == [
-        "rank  network              score  accuracy %    +-    FLOPs   params",
-        "   1  resnet20            +1.234       93.46  0.32  81.62 M  269.7 k",
-        "   2  a_much_longer_name  -0.500        8.10  0.32      950       12",
+        "rank  network              score  accuracy %    +-  distance    FLOPs   params",
+        "   1  resnet20            +1.234       93.46  0.32      0.50  81.62 M  269.7 k",
+        "   2  a_much_longer_name  -0.500        8.10  0.32      0.50      950       12",
     ]
-    assert table([]).splitlines() == ["rank  network  score  accuracy %  +-  FLOPs  params"]
+    assert table([]).splitlines() == [
+        "rank  network  score  accuracy %  +-  distance  FLOPs  params"
+    ]

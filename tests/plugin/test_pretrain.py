@@ -22,10 +22,10 @@ TINY = PretrainConfig(
     contrastive=ContrastiveConfig(epochs=2, batch_size=32, eigenvalues=8, projection=8),
     heads=RegressionConfig(epochs=3, hidden=16, layers=1),
     graph=RegressionConfig(epochs=1, learning_rate=1e-3),
-    clusters=(3, 4),
-    fuzzifiers=(2.0,),
+    grid={"cl+fcm": ((3, 2.0), (4, 2.0)), "cl+fcm+t": ((3, 2.0), (4, 2.0))},
     grid_epochs=1,
 )
+SHORT = replace(TINY, grid={"cl+fcm": ((3, 2.0),), "cl+fcm+t": ((3, 2.0),)}, baselines=())
 STAGES = ["contrastive", "cl", "cl+t", "cl+fcm", "cl+fcm+t", "kgnn"]
 
 
@@ -173,7 +173,7 @@ def test_other_labels_are_refused(finished, tmp_path):
 
 
 def test_another_seed_gives_other_weights(finished, labels, tmp_path):
-    config = replace(TINY, seed=7, clusters=(3,), baselines=())
+    config = replace(SHORT, seed=7)
     pretrain(labels, tmp_path, config)
     other = Gennape.from_pretrained(tmp_path)
     assert other.model.ensemble == ("cl+fcm+t", "cl+t", "flops")
@@ -182,8 +182,9 @@ def test_another_seed_gives_other_weights(finished, labels, tmp_path):
     assert "grid" not in other.card["outcomes"]["cl+fcm"]
 
 
-def test_half_precision(labels, tmp_path):
-    config = replace(TINY, clusters=(3,), baselines=())
+def test_half_precision(labels, tmp_path, monkeypatch):
+    monkeypatch.setattr("gennape_plugin.core.weights._HALVED", 1)
+    config = SHORT
     pretrain(labels, tmp_path / "half", config, half=True)
     pretrain(labels, tmp_path / "full", config)
     sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("half", "full")]
@@ -209,7 +210,7 @@ def mixed(tmp_path_factory):
 
 class TestExtra:
     def test_rows_join_by_a_line(self, mixed, tmp_path):
-        config = replace(TINY, extra=True, clusters=(3,), baselines=())
+        config = replace(SHORT, extra=True)
         notes = []
         pretrain(mixed, tmp_path, config, note=notes.append)
         assert notes[0] == "110 training graphs, 130 in all"
@@ -221,7 +222,7 @@ class TestExtra:
 
     def test_without_asking_they_stay_out(self, mixed, tmp_path):
         notes = []
-        pretrain(mixed, tmp_path, replace(TINY, clusters=(3,), baselines=()), note=notes.append)
+        pretrain(mixed, tmp_path, SHORT, note=notes.append)
         assert notes[0] == "80 training graphs, 100 in all"
         assert Gennape.from_pretrained(tmp_path).card["trained_on"]["estimated_rows"] == 0
 
@@ -232,8 +233,8 @@ class TestRefusals:
         [
             ({"choose_on": "test"}, "validation_1"),
             ({"baselines": ("gat",)}, "choose from kgnn, gcn, gin"),
-            ({"clusters": ()}, "at least one of each"),
-            ({"fuzzifiers": ()}, "at least one of each"),
+            ({"grid": {"cl+fcm": ((3, 2.0),)}}, r"for each of cl\+fcm, cl\+fcm\+t"),
+            ({"grid": {"cl+fcm": ((3, 2.0),), "cl+fcm+t": ()}}, "at least one"),
         ],
     )
     def test_settings(self, changes, message):

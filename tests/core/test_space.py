@@ -1,0 +1,63 @@
+"""Distances from the training graphs, and the score that heeds them."""
+
+import pytest
+import torch
+from gennape_plugin.core.model import GennapeModel, Outputs
+from gennape_plugin.core.space import COMPONENTS, EmbeddingSpace
+from small_models import small_model, store_of
+
+
+def fitted(graphs: int = 4000, features: int = 40) -> tuple[EmbeddingSpace, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    mixing = torch.randn(features, features, generator=draw)
+    h = torch.randn(graphs, features, generator=draw) @ mixing
+    gflops = torch.rand(graphs, generator=draw) * 10
+    space = EmbeddingSpace(features)
+    space.fit(h, gflops)
+    return space, space(h, gflops)
+
+
+def test_features_are_standardised() -> None:
+    _, x = fitted()
+    torch.testing.assert_close(x.mean(dim=0), torch.zeros(x.shape[1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(x.std(dim=0), torch.ones(x.shape[1]), atol=1e-3, rtol=0)
+
+
+def test_one_is_the_99th_percentile_of_training() -> None:
+    space, x = fitted()
+    assert (space.distance(x) > 1).float().mean() == pytest.approx(0.01, abs=1e-3)
+
+
+def test_distance_is_mahalanobis_over_the_leading_components() -> None:
+    space, x = fitted()
+    values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0).double())
+    leading = vectors[:, -COMPONENTS:]
+    squared = ((x.double() @ leading) ** 2 / values[-COMPONENTS:]).sum(dim=1)
+    expected = squared.sqrt() / squared.sqrt().quantile(0.99)
+    torch.testing.assert_close(space.distance(x).double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_far_points_are_far_and_a_fresh_space_calls_all_near() -> None:
+    space, x = fitted()
+    assert bool((space.distance(10 * x[:100]) > 1).all())
+    assert bool((EmbeddingSpace(40).distance(10 * x) == 0).all())
+
+
+class TestScoreHeedsDistance:
+    def outputs(self) -> tuple[GennapeModel, Outputs]:
+        model = small_model()
+        return model, model.predict(store_of("nasbench101", 6))
+
+    def test_near_graphs_get_the_ensemble_and_far_ones_their_flops(self) -> None:
+        model, near = self.outputs()
+        distance = torch.tensor([0.0, 0.5, 1.0, 1.01, 3.0, 50.0])
+        score = model.score(Outputs(near.members, distance))
+        torch.testing.assert_close(score[:3], model.ensemble_score(near.members)[:3])
+        flops = model.standardised(near.members)["flops"]
+        torch.testing.assert_close(score[3:], flops[3:])
+        assert not torch.allclose(flops, model.ensemble_score(near.members))
+
+    def test_far_graphs_rank_as_their_flops_do(self) -> None:
+        model, near = self.outputs()
+        far = Outputs(near.members, torch.full((6,), 2.0))
+        assert model.score(far).argsort().tolist() == near.members["flops"].argsort().tolist()
