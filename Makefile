@@ -6,7 +6,8 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 TREE := build/tree
 PYTEST_ARGS ?=
-DEMO_ARGS ?= $(addprefix examples/resnet_cifar.py:,resnet20 resnet32 resnet56 resnet20_wide) --input 3x32x32
+DEMO_ARGS ?= $(addprefix examples/resnet_cifar.py:,resnet20 resnet56 resnet20_wide) \
+	$(addprefix examples/nasbench_cells.py:,resnet_cell plain_cell pooling_cell) --input 3x32x32
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -117,11 +117,19 @@ class GennapeModel(nn.Module):
         }
 
     def ensemble_score(
-        self, outputs: Mapping[str, Float[Tensor, "graphs"]]
+        self,
+        outputs: Mapping[str, Float[Tensor, "graphs"]],
+        names: tuple[str, ...] | None = None,
     ) -> Float[Tensor, "graphs"]:
-        """The paper's zero-shot rule: equal-weight mean of the standardised outputs."""
+        """Equal-weight mean of standardised outputs, the paper's zero-shot rule.
+
+        Args:
+            outputs: Members' own outputs.
+            names: Members to combine; :attr:`ensemble` where left out.
+        """
         standardised = self.standardised(outputs)
-        return torch.stack([standardised[name] for name in self.ensemble]).mean(dim=0)
+        chosen = self.ensemble if names is None else names
+        return torch.stack([standardised[name] for name in chosen]).mean(dim=0)
 
     def score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
         """The default score (higher is better): the ensemble's, or FLOPs far from training.

@@ -64,7 +64,8 @@ class EmbeddingSpace(nn.Module):
         Args:
             x: Standardised embeddings.
         """
-        return torch.linalg.vector_norm(x @ self.axes.T, dim=1) / self.radius
+        length: Tensor = torch.linalg.vector_norm(x @ self.axes.T, dim=1)
+        return length / self.radius
 
     @staticmethod
     def _joined(h: Tensor, gflops: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def test_every_stage_is_reported(finished):
 
 def test_the_weights_work(finished):
     estimator = Gennape.from_pretrained(finished[0])
-    assert estimator.model.ensemble == ("cl+fcm+t", "cl+t", "kgnn", "flops")
+    assert estimator.model.ensemble == ("cl+fcm+t", "cl+t")
     prediction = estimator.score(graphs_of("nasbench201", 1)[0])
     assert list(prediction.members) == ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "kgnn", "flops"]
     assert prediction.unit.startswith("mean CIFAR-10 test accuracy")
@@ -176,7 +176,7 @@ def test_another_seed_gives_other_weights(finished, labels, tmp_path):
     config = replace(SHORT, seed=7)
     pretrain(labels, tmp_path, config)
     other = Gennape.from_pretrained(tmp_path)
-    assert other.model.ensemble == ("cl+fcm+t", "cl+t", "flops")
+    assert other.model.ensemble == ("cl+fcm+t", "cl+t")
     name = "encoder.graph_layers.layers.0.lin_rel.weight"
     assert not torch.equal(tensors(tmp_path)[name], tensors(finished[0])[name])
     assert "grid" not in other.card["outcomes"]["cl+fcm"]
