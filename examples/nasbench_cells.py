@@ -1,11 +1,10 @@
-"""Two networks of NAS-Bench-101, which is what the shipped weights know best.
+"""Networks of NAS-Bench-101, which is what the shipped weights know best.
 
-gennape rank examples/nasbench_cells.py:resnet_cell examples/nasbench_cells.py:plain_cell --input 3x32x32
+gennape score examples/nasbench_cells.py:resnet_cell --input 3x32x32
 """
 
-from torch import nn
-
 from gennape_plugin.adapters.families import NASBench101
+from torch import nn
 
 CONV3, CONV1, POOL3 = "conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"
 

@@ -244,6 +244,8 @@ class TestPretrain:
             '{"encoder": {"depth": 3}}',
             '{"grid": {}}',
             '{"grid": 5}',
+            '{"grid": {"cl+fcm": [[0, 2]], "cl+fcm+t": [[5, 2]]}}',
+            '{"grid": {"cl+fcm": [[5, 1]], "cl+fcm+t": [[5, 2]]}}',
             '{"grid": {"cl+fcm": [["many", 2]], "cl+fcm+t": [[5, 2]]}}',
             '{"baselines": ["gat"]}',
             '{"choose_on": "test"}',

@@ -14,7 +14,8 @@ from small_models import UnchangedRng, graphs_of, labels_of, write_rows
 
 from gennape_plugin import Gennape
 from gennape_plugin.labels import read_labels
-from gennape_plugin.pretrain import PretrainConfig, pretrain
+from gennape_plugin.pretrain import pretrain
+from gennape_plugin.pretrain_config import PretrainConfig
 from gennape_plugin.protocol import split_nasbench101
 
 TINY = PretrainConfig(

@@ -1,0 +1,180 @@
+"""Training the members of a model one by one, on frozen embeddings or end to end."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.heads import HeadEnsemble
+from gennape_plugin.core.members import GraphMember, HeadMember, Member, member_of
+from gennape_plugin.core.metrics import srcc
+from gennape_plugin.core.regression import (
+    Fitted,
+    RegressionConfig,
+    fit_graph_regressor,
+    fit_heads,
+)
+from gennape_plugin.core.space import Partition
+from gennape_plugin.core.training import Progress
+from gennape_plugin.core.transform import FlopsTransform, Standardize, TargetTransform
+
+from .pretrain_config import CLUSTERED, PretrainConfig
+from .protocol import PRUNE_BELOW
+
+#: Members that read the encoder: with or without fuzzy clusters and the FLOPs transform.
+HEAD_MEMBERS: Final = ("cl", "cl+t", "cl+fcm", "cl+fcm+t")
+
+
+@dataclass
+class TrainingData:
+    """Graphs and labels of a split; rows are training, validation 1, validation 2."""
+
+    store: GraphStore
+    accuracy: Tensor
+    train: Tensor
+    validation: dict[str, Tensor]
+
+    def population(self, rows: Tensor, *, pruned: bool) -> Tensor:
+        """Rows, without those below 80 % where the FLOPs transform asks for that."""
+        return rows[self.accuracy[rows] >= PRUNE_BELOW] if pruned else rows
+
+
+class MemberTrainer:
+    """Trains members one by one, keeping each in the run folder."""
+
+    def __init__(
+        self, config: PretrainConfig, data: TrainingData, x: Tensor, out: Path, progress: Progress
+    ) -> None:
+        self.config, self.data, self.x, self.out, self.progress = config, data, x, out, progress
+        self.outcomes: dict[str, dict[str, Any]] = {}
+
+    def _target(self, name: str) -> tuple[TargetTransform, Tensor]:
+        """Transform and training rows of a member."""
+        pruned = name.endswith("+t")
+        rows = self.data.population(self.data.train, pruned=pruned)
+        kind = FlopsTransform if pruned else Standardize
+        gflops = self.data.store.gflops
+        return kind.fit(self.data.accuracy[rows], gflops[rows]), rows
+
+    def member(self, name: str) -> Member:
+        """Train a member, or take it from the run folder where it is finished."""
+        path = self.out / "members" / f"{name}.safetensors"
+        if path.exists():
+            with safe_open(path, framework="pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            member = member_of(facts["member"])
+            member.load_state_dict(tensors)
+            self.outcomes[name] = facts["outcome"]
+            return member
+        member = self._heads(name) if name in HEAD_MEMBERS else self._graph(name)
+        facts = {"member": member.describe(), "outcome": self.outcomes[name]}
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file(member.state_dict(), partial, metadata={"facts": json.dumps(facts)})
+        partial.replace(path)
+        return member
+
+    def _heads(self, name: str) -> HeadMember:
+        """A member with heads on the frozen embeddings."""
+        transform, rows = self._target(name)
+        partition, tried = (
+            self._partition(name, rows, transform) if name in CLUSTERED else (None, [])
+        )
+        weights = None if partition is None else partition(self.x)
+        heads, fitted = self._fit(name, rows, transform, weights, self.config.heads)
+        self.outcomes[name] = {
+            "epoch": fitted.epoch,
+            "validation_1_srcc": fitted.validation_srcc,
+        }
+        if tried:
+            self.outcomes[name]["grid"] = tried
+        return HeadMember(heads, transform, partition)
+
+    def _fit(
+        self,
+        name: str,
+        rows: Tensor,
+        transform: TargetTransform,
+        weights: Tensor | None,
+        config: RegressionConfig,
+    ) -> tuple[HeadEnsemble, Fitted]:
+        accuracy, gflops = self.data.accuracy, self.data.store.gflops
+        first = self.data.population(
+            self.data.validation["validation_1"], pruned=name.endswith("+t")
+        )
+        return fit_heads(
+            self.x[rows],
+            None if weights is None else weights[rows],
+            transform.forward(accuracy[rows], gflops[rows]),
+            (self.x[first], None if weights is None else weights[first], accuracy[first]),
+            decode=lambda y: transform.inverse(y, gflops[first]),
+            config=config,
+            seed=self.config.seed,
+            stage=name,
+            progress=self.progress,
+        )
+
+    def _partition(
+        self, name: str, rows: Tensor, transform: TargetTransform
+    ) -> tuple[Partition, list[dict[str, Any]]]:
+        """Clusters and fuzzifier by a small grid."""
+        config = self.config
+        shorter = RegressionConfig(**{**asdict(config.heads), "epochs": config.grid_epochs})
+        chooser = self.data.population(
+            self.data.validation[config.choose_on], pruned=name.endswith("+t")
+        )
+        best: tuple[float, Partition] | None = None
+        tried = []
+        choices = config.grid[name]
+        for clusters, fuzzifier in choices:
+            partition = Partition.fit(self.x[rows], clusters, fuzzifier, seed=config.seed)
+            if len(choices) == 1:
+                return partition, []
+            weights = partition(self.x)
+            heads, _ = self._fit(
+                f"{name} C={clusters} m={fuzzifier}", rows, transform, weights, shorter
+            )
+            with torch.no_grad():
+                y = heads(self.x[chooser], weights[chooser])
+            gflops = self.data.store.gflops[chooser]
+            rank = srcc(self.data.accuracy[chooser], transform.inverse(y, gflops))
+            spread = float(weights[rows].square().sum(1).mean())
+            tried.append(
+                {
+                    "clusters": clusters,
+                    "fuzzifier": fuzzifier,
+                    "srcc": rank,
+                    "partition_coefficient": spread,
+                }
+            )
+            if best is None or rank > best[0]:
+                best = (rank, partition)
+        assert best is not None
+        return best[1], tried
+
+    def _graph(self, convolution: str) -> GraphMember:
+        """A graph network trained end to end."""
+        transform, rows = self._target(convolution)
+        accuracy = self.data.accuracy
+        first = self.data.validation["validation_1"]
+        network, fitted = fit_graph_regressor(
+            self.data.store.take(rows.tolist()),
+            transform.forward(accuracy[rows], self.data.store.gflops[rows]),
+            (self.data.store.take(first.tolist()), accuracy[first]),
+            convolution=convolution,
+            config=self.config.graph,
+            seed=self.config.seed,
+            progress=self.progress,
+        )
+        self.outcomes[convolution] = {
+            "epoch": fitted.epoch,
+            "validation_1_srcc": fitted.validation_srcc,
+        }
+        return GraphMember(network, transform)
