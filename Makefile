@@ -12,7 +12,7 @@ DEMO_ARGS ?= $(addprefix examples/resnet_cifar.py:,resnet20 resnet56 resnet20_wi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-slow lint types bench zoo tree clean
+.PHONY: help venv install demo test test-slow test-zoo lint types bench zoo tree clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ bench: $(STAMP) ## time the hot paths
 zoo: $(STAMP) ## fetch torchvision and timm into .venv/zoo, for the coverage benchmark
 	$(PY) -m pip install --quiet --no-deps --upgrade --target $(VENV)/zoo --constraint constraints.txt \
 		torchvision timm huggingface_hub httpx2 httpcore2 h11 anyio truststore pillow
+
+test-zoo: zoo ## the tests that need torchvision
+	PYTHONPATH=$(VENV)/zoo $(PY) -m pytest tests/adapters/torch/test_torchvision.py $(PYTEST_ARGS)
 
 clean: ## remove .venv, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
