@@ -22,6 +22,10 @@ class CaptureError(GennapeError, RuntimeError):
     """A network could not be turned into a computation graph."""
 
 
+class CaptureWarning(UserWarning):
+    """A network was captured under an assumption, such as one branch of several."""
+
+
 class ArchitectureError(GennapeError, ValueError):
     """A benchmark's architecture encoding is malformed or outside its search space."""
 

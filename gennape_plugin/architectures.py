@@ -3,29 +3,38 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from gennape_plugin.adapters.torch import capture_module
-from gennape_plugin.core.errors import CaptureError, InvalidInputError
+from gennape_plugin.adapters.torch import capture
+from gennape_plugin.core.errors import CaptureError, CaptureWarning, InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.graph_json import load_graph
 
 InputShape = Sequence[int] | Sequence[Sequence[int]]
 
 
-def to_graph(architecture: object, input_shape: InputShape | None = None) -> ComputeGraph:
+def to_graph(
+    architecture: object,
+    input_shape: InputShape | None = None,
+    *,
+    inputs: Any = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> ComputeGraph:
     """The computation graph of an architecture.
 
     Args:
         architecture: A :class:`ComputeGraph`, an ``nn.Module``, or the path of a graph
             written by ``gennape trace --json``.
         input_shape: Shape of one input without the batch axis, such as ``(3, 32, 32)``;
-            several shapes for several inputs. Needed for modules only.
+            several shapes for several inputs. Modules need it, or ``inputs``.
+        inputs: Example inputs of a module instead: a tensor, or a tuple of arguments.
+        kwargs: Keyword arguments of its forward, as examples.
 
     Raises:
         InvalidInputError: for anything else, or a module without an input shape.
@@ -35,12 +44,15 @@ def to_graph(architecture: object, input_shape: InputShape | None = None) -> Com
     if isinstance(architecture, ComputeGraph):
         return architecture
     if isinstance(architecture, nn.Module):
-        if input_shape is None:
+        if input_shape is None and inputs is None and kwargs is None:
             raise InvalidInputError(
                 f"{type(architecture).__name__} is a module: say what it reads, for example "
                 "input_shape=(3, 32, 32) (--input 3x32x32)"
             )
-        return capture_module(architecture, input_shape=input_shape)
+        captured = capture(architecture, input_shape, inputs=inputs, kwargs=kwargs)
+        for text in captured.warnings:
+            warnings.warn(f"{type(architecture).__name__}: {text}", CaptureWarning, stacklevel=2)
+        return captured.graph
     if isinstance(architecture, str | Path) and str(architecture).endswith(".json"):
         return load_graph(architecture)
     if isinstance(architecture, type) and issubclass(architecture, nn.Module):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
@@ -16,7 +17,7 @@ from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
 from .architectures import InputShape, to_graph
-from .familiarity import unfamiliar
+from .familiarity import checked_seen, unfamiliar
 from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -67,14 +68,24 @@ class Gennape:
         model, card = load_model(folder)
         return cls(model.to(where), card)
 
-    def score(self, architecture: object, *, input_shape: InputShape | None = None) -> Prediction:
+    def score(
+        self,
+        architecture: object,
+        *,
+        input_shape: InputShape | None = None,
+        inputs: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Prediction:
         """Predict one network.
 
         Args:
             architecture: An ``nn.Module``, a :class:`ComputeGraph` or a graph's ``.json`` file.
             input_shape: What a module reads, without the batch axis: ``(3, 32, 32)``.
+            inputs: Example inputs of a module instead: a tensor, or a tuple of arguments.
+            kwargs: Keyword arguments of its forward, as examples.
         """
-        return next(self.score_stream([architecture], input_shape=input_shape))
+        graph = to_graph(architecture, input_shape, inputs=inputs, kwargs=kwargs)
+        return self._predict([graph], [_name(architecture, graph)])[0]
 
     def score_many(
         self, architectures: Iterable[object], *, input_shape: InputShape | None = None
@@ -96,6 +107,11 @@ class Gennape:
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch_size {batch_size}: give at least 1")
+        if isinstance(architectures, nn.Module | ComputeGraph | str | Path):
+            raise InvalidInputError(
+                f"one architecture ({type(architectures).__name__}) where several are expected: "
+                "give a list, or call score"
+            )
         source = iter(architectures)
         while pending := list(islice(source, batch_size)):
             graphs = [to_graph(item, input_shape) for item in pending]
@@ -129,8 +145,10 @@ class Gennape:
         found = self.model.predict(store)
         outputs, scores = found.members, self.model.score(found)
         accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100
-        means, deviations = accuracies.mean(dim=0), accuracies.std(dim=0, correction=0)
-        seen = self.card.get("trained_on", {}).get("seen", {})
+        # Extrapolated accuracies can leave the scale; members keep the raw numbers.
+        means = accuracies.mean(dim=0).clamp(0, 100)
+        deviations = accuracies.std(dim=0, correction=0)
+        seen = checked_seen(self.card)
         return [
             Prediction(
                 name=names[i],

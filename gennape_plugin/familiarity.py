@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.errors import WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.ops import OPS
 
@@ -19,6 +20,31 @@ def seen_in(store: GraphStore) -> dict[str, Any]:
         "pixels": max(max(op.resolution[:4]) for op in distinct),
         "channels": max(max(op.resolution[4:]) for op in distinct),
     }
+
+
+def checked_seen(card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts of :func:`seen_in` on a card; empty where it has none.
+
+    Raises:
+        WeightsError: if they are not what :func:`seen_in` writes.
+    """
+    trained = card.get("trained_on", {})
+    seen: Any = trained.get("seen", {}) if isinstance(trained, dict) else None
+    if seen == {}:
+        return {}
+    try:
+        low, high = map(float, seen["gflops"])
+        return {
+            "labels": list(map(str, seen["labels"])),
+            "gflops": [low, high],
+            "pixels": float(seen["pixels"]),
+            "channels": float(seen["channels"]),
+        }
+    except (KeyError, TypeError, ValueError):
+        raise WeightsError(
+            "the card's 'trained_on' is not what `gennape pretrain` writes: the weights folder is "
+            "damaged"
+        ) from None
 
 
 def unfamiliar(graph: ComputeGraph, seen: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Reading labelled architectures of NAS-Bench-101.
+"""Reading labelled architectures of a family.
 
-A file is JSON lines, optionally gzipped: ``hash``, ``matrix``, ``ops`` and ``test_acc``
-(mean CIFAR-10 test accuracy of three runs, a fraction) or ``valid_acc_max`` (validation
-accuracy, the best of three runs, a fraction), or both.
+A file is JSON lines, optionally gzipped. NAS-Bench-101 rows hold ``hash``, ``matrix``,
+``ops`` and ``test_acc`` (mean CIFAR-10 test accuracy of three runs, a fraction) or
+``valid_acc_max`` (validation accuracy, the best of three runs, a fraction), or both;
+NAS-Bench-201 rows hold ``arch_str`` and accuracies in percent.
 """
 
 import gzip

@@ -12,9 +12,11 @@ class Prediction:
     Attributes:
         name: Name of the network, as given.
         score: How many standard deviations the network lies above the average NAS-Bench-101
-            cell: the ensemble's mean, or for networks at a distance above 1 its FLOPs.
-            Higher is better; this is what ranks.
-        accuracy: Mean predicted accuracy of the ensemble's trained members, in percent.
+            cell: of predicted accuracy, or, for networks at a distance above 1, of FLOPs.
+            Higher is better; this is what ranks. The order between networks of the two
+            kinds has not been evaluated.
+        accuracy: Mean predicted accuracy of the ensemble's trained members, in percent, cut
+            to 0 to 100; not to be relied on at a distance above 1.
         accuracy_std: Standard deviation of those members' predictions, in percentage points.
             Disagreement, not a calibrated error.
         dataset: Data set that the accuracy refers to.
@@ -56,18 +58,18 @@ class Prediction:
             f"{name} {value:.2f}{' GFLOPs' if name == 'flops' else ' %'}"
             for name, value in self.members.items()
         )
-        basis = (
-            "from the ensemble"
-            if self.familiar
-            else "from FLOPs alone: members are not trusted this far from training"
-        )
+        if self.familiar:
+            basis = "of predicted accuracy"
+            accuracy = f"{self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members"
+        else:
+            basis = "of FLOPs alone: members are not trusted this far from training"
+            accuracy = f"{self.accuracy:.2f} %, extrapolated: do not rely on it"
         return (
             f"{self.name}\n"
             f"  score     {self.score:+.3f}  standard deviations above the average "
             "NAS-Bench-101 cell\n"
             f"            ({basis})\n"
-            f"  accuracy  {self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members"
-            f"{'' if self.familiar else ', extrapolated'}\n"
+            f"  accuracy  {accuracy}\n"
             f"            ({self.unit})\n"
             f"  distance  {self.distance:.2f}  (99 % of the training graphs stay below 1)\n"
             f"  cost      {engineering(self.flops)}FLOPs (2 x multiply-adds), "
@@ -93,7 +95,7 @@ def table(predictions: list[Prediction]) -> str:
             p.name,
             f"{p.score:+.3f}",
             f"{p.accuracy:.2f}",
-            f"{p.accuracy_std:.2f}",
+            f"{p.accuracy_std:.2f}" if p.familiar else "?",
             f"{p.distance:.2f}",
             engineering(p.flops).strip(),
             engineering(p.params).strip(),

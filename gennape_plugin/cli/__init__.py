@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="versions, shipped weights and their card, devices")
     info.add_argument("--card", action="store_true", help="print the whole card as JSON")
-    _weights(info)
+    info.add_argument("--weights", metavar="NAME", help="shipped name or weights folder")
 
     pretrain = commands.add_parser(
         "pretrain", help="train weights on NAS-Bench-101 labels (resumable)"

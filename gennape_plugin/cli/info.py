@@ -3,12 +3,14 @@
 import argparse
 import json
 import platform
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
-from gennape_plugin.core.weights import WEIGHTS_FILE, read_card
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, WEIGHTS_FOLDER, Gennape, shipped_weights
+from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape, shipped_weights
 
 _PACKAGES = ("gennape-plugin", "torch", "torch-geometric", "numpy", "nni", "onnx")
 
@@ -27,17 +29,25 @@ def run(args: argparse.Namespace) -> int:
             print(f"{package} not installed")
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"cuda device: {cuda}; cpu threads: {torch.get_num_threads()}")
-    for name in shipped_weights():
-        card = read_card(WEIGHTS_FOLDER / name)
-        size = (WEIGHTS_FOLDER / name / WEIGHTS_FILE).stat().st_size
-        trained = card.get("trained_on", {})
-        print(f"\nweights {name} ({size / 1e6:.1f} MB)")
-        print(f"  predicts: {card.get('accuracy')}")
-        print(f"  trained on: {trained.get('measured_rows')} cells of {trained.get('benchmark')}")
-        for member, sets in card.get("validation_2", {}).items():
+    for name in shipped_weights() if args.weights is None else [args.weights]:
+        print(f"\nweights {name}\n{_summary(Gennape.from_pretrained(name).card)}")
+    return 0
+
+
+def _summary(card: Mapping[str, Any]) -> str:
+    """The card in a few lines; cards of other people's weights may lack parts."""
+    trained = card.get("trained_on")
+    trained = trained if isinstance(trained, dict) else {}
+    lines = [
+        f"  predicts: {card.get('accuracy')}",
+        f"  trained on: {trained.get('measured_rows')} cells of {trained.get('benchmark')}",
+    ]
+    results = card.get("validation_2")
+    for member, sets in results.items() if isinstance(results, dict) else ():
+        with suppress(KeyError, TypeError, ValueError):
             numbers = sets["from_80"]
-            print(
+            lines.append(
                 f"  {member:10s} second validation set, cells from 80 %: "
                 f"MAE {numbers['mae']:.3f} points, SRCC {numbers['srcc']:.4f}"
             )
-    return 0
+    return "\n".join(lines)

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\naccuracy: {ranking[0].unit}; +-: among members")
         if not all(prediction.familiar for prediction in ranking):
             print(
-                "distance above 1: unlike the training graphs; ranked by FLOPs alone, and the "
-                "accuracy is extrapolated"
+                "distance above 1: unlike the training graphs; placed by FLOPs alone, and the "
+                "accuracy is an extrapolation not to be relied on"
             )
     return 0

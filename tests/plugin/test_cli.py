@@ -192,7 +192,7 @@ class TestInfo:
 
     def test_shipped_weights_are_listed(self, capsys):
         out = run(capsys, "info")
-        assert "weights gennape-nb101 (" in out
+        assert "weights gennape-nb101\n" in out
         assert "SRCC" in out
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
-from gennape_plugin.core.errors import CaptureError, InvalidInputError, WeightsError
+from gennape_plugin.core.errors import CaptureError, CaptureWarning, InvalidInputError, WeightsError
 from gennape_plugin.core.graph_json import save_graph
 from small_models import CARD, UnchangedRng, chain, graphs_of, small_model
 from torch import nn
@@ -233,3 +233,33 @@ def test_shipped_weights_tell_a_cell_from_two_convolutions():
     )
     assert large.score > small.score
     assert 50 < large.accuracy < 100
+
+
+class TestWhatIsHandedOver:
+    def test_one_architecture_where_several_are_expected(self, estimator):
+        for one in (net(), chain(2), "graph.json"):
+            with pytest.raises(InvalidInputError, match="give a list"):
+                estimator.rank(one, input_shape=(3, 8, 8))
+
+    def test_a_network_that_reads_indices_is_given_examples(self, estimator):
+        words = nn.Sequential(nn.Embedding(100, 16), nn.Linear(16, 4))
+        prediction = estimator.score(words, inputs=torch.zeros(1, 7, dtype=torch.long))
+        assert prediction.params == 100 * 16 + 16 * 4 + 4
+
+    def test_a_branch_that_depends_on_the_data_is_told(self, estimator):
+        class Branch(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(3, 4, 3)
+
+            def forward(self, x):
+                return self.conv(x) if x.sum() > 0 else self.conv(-x)
+
+        with pytest.warns(CaptureWarning, match="branch taken depends on the data"):
+            estimator.score(Branch(), input_shape=(3, 8, 8))
+
+    @pytest.mark.parametrize("trained", [[1], {"seen": {"a": 1}}, {"seen": 5}])
+    def test_a_malformed_card_is_one_error(self, trained):
+        broken = Gennape(small_model(), {**CARD, "trained_on": trained})
+        with pytest.raises(WeightsError, match="trained_on"):
+            broken.score(chain(2))

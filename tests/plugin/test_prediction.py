@@ -25,7 +25,7 @@ def test_text():
     assert str(GOOD).splitlines() == [
         "resnet20",
         "  score     +1.234  standard deviations above the average NAS-Bench-101 cell",
-        "            (from the ensemble)",
+        "            (of predicted accuracy)",
         "  accuracy  93.46 % +- 0.32 among members",
         "            (test accuracy after 108 epochs)",
         "  distance  0.50  (99 % of the training graphs stay below 1)",
@@ -38,8 +38,9 @@ def test_far_from_training_it_says_so():
     far = replace(GOOD, distance=3.0)
     assert GOOD.familiar
     assert not far.familiar
-    assert "from FLOPs alone" in str(far)
-    assert "among members, extrapolated" in str(far)
+    assert "of FLOPs alone" in str(far)
+    assert "93.46 %, extrapolated: do not rely on it" in str(far)
+    assert "?" in table([far]).splitlines()[1]
 
 
 def test_notes_stand_below():
