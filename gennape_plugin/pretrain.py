@@ -105,7 +105,7 @@ def pretrain(
     members["flops"] = FlopsMember()
     model = GennapeModel(encoder, members, ENSEMBLE)
     model.space = space
-    model.set_references(data.store.take(data.train.tolist()))
+    model.set_references(train_store)
     card = _card(config, split, model, data, trainer.outcomes)
     save_model(model, out, card, half=half)
     return out
