@@ -16,6 +16,7 @@ from torch import Tensor
 from .errors import InvalidInputError
 from .graph import ComputeGraph
 from .paper import PaperGraph, PaperOp
+from .statistics import FloatArray, statistics
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -78,6 +79,7 @@ class GraphBatch:
         graph: For each node, the number of its graph.
         ptr: Where each graph's nodes start; one entry more than graphs.
         gflops: FLOPs of each graph in units of 1e9 (2 x multiply-adds).
+        statistics: :func:`~.statistics.statistics` of each graph.
     """
 
     kinds: Kinds
@@ -86,6 +88,7 @@ class GraphBatch:
     graph: Int[Tensor, "nodes"]
     ptr: Int[Tensor, "graphs_plus_1"]
     gflops: Float[Tensor, "graphs"]
+    statistics: Float[Tensor, "graphs statistics"]
 
     @classmethod
     def of(cls, graphs: Sequence[ComputeGraph]) -> "GraphBatch":
@@ -111,6 +114,7 @@ class GraphBatch:
             self.graph.to(device),
             self.ptr.to(device),
             self.gflops.to(device),
+            self.statistics.to(device),
         )
 
 
@@ -126,6 +130,7 @@ class GraphStore:
         self._kind: list[Any] = []
         self._edges: list[Any] = []
         self._gflops: list[float] = []
+        self._statistics: list[FloatArray] = []
         self._table: Kinds | None = None
 
     @classmethod
@@ -136,24 +141,25 @@ class GraphStore:
             store.add(graph)
         return store
 
-    def add(self, graph: ComputeGraph) -> None:
-        """Append one graph."""
-        self.add_paper_graph(graph.paper_view(), graph.flops / 1e9)
-
-    def add_paper_graph(self, view: PaperGraph, gflops: float) -> None:
-        """Append a graph already in the paper's view.
+    def add(self, graph: ComputeGraph, *, view: PaperGraph | None = None) -> None:
+        """Append one graph.
 
         Args:
-            view: The graph.
-            gflops: Its FLOPs in units of 1e9 (2 x multiply-adds).
+            graph: The graph.
+            view: Its ``paper_view()``, where the caller has it already.
+
+        Raises:
+            InvalidInputError: if nothing of it is left in the paper's view.
         """
+        view = graph.paper_view() if view is None else view
         if not view.ops:
             raise InvalidInputError("an empty graph cannot be scored: it has no operation")
         number = self._kinds
         kind = [number.setdefault(op, len(number)) for op in view.ops]
         self._kind.append(np.array(kind, dtype=np.int32))
         self._edges.append(view.edges.astype(np.int32))
-        self._gflops.append(gflops)
+        self._gflops.append(graph.flops / 1e9)
+        self._statistics.append(statistics(graph))
 
     def __len__(self) -> int:
         return len(self._gflops)
@@ -162,6 +168,11 @@ class GraphStore:
     def gflops(self) -> Float[Tensor, "graphs"]:
         """FLOPs of each graph in units of 1e9."""
         return torch.tensor(self._gflops, dtype=torch.float32)
+
+    @property
+    def statistics(self) -> Float[Tensor, "graphs statistics"]:
+        """Statistics of each graph, float32."""
+        return torch.tensor(np.array(self._statistics), dtype=torch.float32)
 
     @property
     def nodes(self) -> IntArray:
@@ -186,6 +197,7 @@ class GraphStore:
         taken._kind = [self._kind[i] for i in chosen]
         taken._edges = [self._edges[i] for i in chosen]
         taken._gflops = [self._gflops[i] for i in chosen]
+        taken._statistics = [self._statistics[i] for i in chosen]
         return taken
 
     def batch(self, indices: Iterable[int]) -> GraphBatch:
@@ -210,4 +222,7 @@ class GraphStore:
             graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), sizes)),
             ptr=torch.from_numpy(ptr),
             gflops=torch.tensor(gflops, dtype=torch.float32),
+            statistics=torch.tensor(
+                np.array([self._statistics[i] for i in chosen]), dtype=torch.float32
+            ),
         )

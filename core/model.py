@@ -29,10 +29,14 @@ class Outputs:
         members: Each member's own output: accuracies as fractions; ``log10(F + 1)`` for
             ``flops``.
         distance: Distance from the training graphs, :meth:`.EmbeddingSpace.distance`.
+        embedding: Standardised embeddings with FLOPs, what heads read.
+        statistics: :func:`~.statistics.statistics` of each graph.
     """
 
     members: dict[str, Float[Tensor, "graphs"]]
     distance: Float[Tensor, "graphs"]
+    embedding: Float[Tensor, "graphs features"]
+    statistics: Float[Tensor, "graphs statistics"]
 
 
 class GennapeModel(nn.Module):
@@ -91,15 +95,16 @@ class GennapeModel(nn.Module):
         self.eval()
         device = self.space.mean.device
         pieces: dict[str, list[Tensor]] = {name: [] for name in self.members}
-        distances = []
+        distances, embeddings = [], []
         for start in range(0, len(store), batch_size):
             batch = store.batch(range(start, min(start + batch_size, len(store)))).to(device)
             x = self.space(self.encoder(batch), batch.gflops)
+            embeddings.append(x.cpu())
             distances.append(self.space.distance(x).cpu())
             for name, member in self._members():
                 pieces[name].append(member.raw(batch, x).cpu())
         members = {name: torch.cat(parts) for name, parts in pieces.items()}
-        return Outputs(members, torch.cat(distances))
+        return Outputs(members, torch.cat(distances), torch.cat(embeddings), store.statistics)
 
     def outputs(
         self, store: GraphStore, *, batch_size: int = 512

@@ -141,7 +141,7 @@ class Gennape:
                     f"{name or 'the network'} holds no operation that the estimator knows, so its "
                     "score would say nothing (`gennape trace` shows what was found)"
                 )
-            store.add_paper_graph(view, graph.flops / 1e9)
+            store.add(graph, view=view)
         found = self.model.predict(store)
         outputs, scores = found.members, self.model.score(found)
         accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100

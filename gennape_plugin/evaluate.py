@@ -185,7 +185,7 @@ def evaluate(
     for i, row in enumerate(chosen):
         graph = space.graph(row.arch, variant=variant)
         view = graph.paper_view()
-        store.add_paper_graph(view, graph.flops / 1e9)
+        store.add(graph, view=view)
         sizes["FLOPs"][i], sizes["params"][i] = graph.flops, graph.params
         sizes["conv count"][i] = sum(op.name in ("Conv", "Depthwise") for op in view.ops)
     predictions: dict[str, list[Array]] = {}

@@ -10,12 +10,29 @@ from gennape_plugin.core.errors import InvalidInputError
 from .base import Family
 from .nasbench101 import NASBench101
 from .nasbench201 import NASBench201
+from .nasbench301 import NASBench301
+from .nasbench_macro import NASBenchMacro
+from .ofa_mobilenetv3 import OFAMobileNetV3
+from .ofa_proxyless import OFAProxyless
+from .ofa_resnet50 import OFAResNet50
+from .transnas101_macro import TransNAS101Macro
+from .transnas101_micro import TransNAS101Micro
 
 
 @cache
 def families() -> Mapping[str, Family[Any]]:
     """Every built-in family by name."""
-    built_in: tuple[Family[Any], ...] = (NASBench101(), NASBench201())
+    built_in: tuple[Family[Any], ...] = (
+        NASBench101(),
+        NASBench201(),
+        NASBench301(),
+        OFAProxyless(),
+        OFAMobileNetV3(),
+        OFAResNet50(),
+        NASBenchMacro(),
+        TransNAS101Micro(),
+        TransNAS101Macro(),
+    )
     return MappingProxyType({family.name: family for family in built_in})
 
 
@@ -33,4 +50,17 @@ def family(name: str) -> Family[Any]:
     return found
 
 
-__all__ = ["Family", "NASBench101", "NASBench201", "families", "family"]
+__all__ = [
+    "Family",
+    "NASBench101",
+    "NASBench201",
+    "NASBench301",
+    "NASBenchMacro",
+    "OFAMobileNetV3",
+    "OFAProxyless",
+    "OFAResNet50",
+    "TransNAS101Macro",
+    "TransNAS101Micro",
+    "families",
+    "family",
+]

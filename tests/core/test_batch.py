@@ -113,7 +113,7 @@ def test_nothing_to_batch():
 def test_a_graph_without_operations():
     empty = PaperGraph((), np.zeros((2, 0), dtype=np.int64), ())
     with pytest.raises(InvalidInputError, match="no operation"):
-        GraphStore().add_paper_graph(empty, 0.0)
+        GraphStore().add(chain(1), view=empty)
 
 
 def test_memory_is_compact():

@@ -1,5 +1,7 @@
 """Distances from the training graphs, and the score that heeds them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from gennape_plugin.core.model import GennapeModel, Outputs
@@ -51,7 +53,7 @@ class TestScoreHeedsDistance:
     def test_near_graphs_get_the_ensemble_and_far_ones_their_flops(self) -> None:
         model, near = self.outputs()
         distance = torch.tensor([0.0, 0.5, 1.0, 1.01, 3.0, 50.0])
-        score = model.score(Outputs(near.members, distance))
+        score = model.score(replace(near, distance=distance))
         torch.testing.assert_close(score[:3], model.ensemble_score(near.members)[:3])
         flops = model.standardised(near.members)["flops"]
         torch.testing.assert_close(score[3:], flops[3:])
@@ -59,5 +61,5 @@ class TestScoreHeedsDistance:
 
     def test_far_graphs_rank_as_their_flops_do(self) -> None:
         model, near = self.outputs()
-        far = Outputs(near.members, torch.full((6,), 2.0))
+        far = replace(near, distance=torch.full((6,), 2.0))
         assert model.score(far).argsort().tolist() == near.members["flops"].argsort().tolist()
