@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .effective import effective
 from .errors import InvalidInputError
 from .graph import ComputeGraph
 from .paper import PaperGraph, PaperOp
@@ -145,13 +146,15 @@ class GraphStore:
         """Append one graph.
 
         Args:
-            graph: The graph.
-            view: Its ``paper_view()``, where the caller has it already.
+            graph: The graph. Features are those of its :func:`~.effective.effective` part,
+                FLOPs those of the whole.
+            view: That part's ``paper_view()``, where the caller has it already.
 
         Raises:
             InvalidInputError: if nothing of it is left in the paper's view.
         """
-        view = graph.paper_view() if view is None else view
+        part = effective(graph)
+        view = part.paper_view() if view is None else view
         if not view.ops:
             raise InvalidInputError("an empty graph cannot be scored: it has no operation")
         number = self._kinds
@@ -159,7 +162,7 @@ class GraphStore:
         self._kind.append(np.array(kind, dtype=np.int32))
         self._edges.append(view.edges.astype(np.int32))
         self._gflops.append(graph.flops / 1e9)
-        self._statistics.append(statistics(graph))
+        self._statistics.append(statistics(part))
 
     def __len__(self) -> int:
         return len(self._gflops)

@@ -21,7 +21,13 @@ class HeadEnsemble(nn.Module):
     """
 
     def __init__(
-        self, features: int, *, heads: int = 1, hidden: int = 256, layers: int = 4
+        self,
+        features: int,
+        *,
+        heads: int = 1,
+        hidden: int = 256,
+        layers: int = 4,
+        outputs: int = 1,
     ) -> None:
         """Make the heads with PyTorch's own linear initialisation.
 
@@ -30,14 +36,15 @@ class HeadEnsemble(nn.Module):
             heads: Number of heads, one for each cluster.
             hidden: Width of the hidden layers (paper: 256).
             layers: Number of hidden layers with ReLU (paper: 4).
+            outputs: Length of what a head gives (regressors: 1, which :meth:`forward` reads).
         """
         super().__init__()
-        if min(features, heads, hidden, layers) < 1:
+        if min(features, heads, hidden, layers, outputs) < 1:
             raise InvalidInputError(
-                f"features {features}, heads {heads}, hidden {hidden}, layers {layers}: "
-                "all must be at least 1"
+                f"features {features}, heads {heads}, hidden {hidden}, layers {layers}, outputs "
+                f"{outputs}: all must be at least 1"
             )
-        sizes = [features, *[hidden] * layers, 1]
+        sizes = [features, *[hidden] * layers, outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
         for before, after in pairwise(sizes):
@@ -59,15 +66,28 @@ class HeadEnsemble(nn.Module):
             h: Embeddings.
             memberships: Weight of each head for each graph; ``None`` for a single head.
         """
+        out = self._each(h, memberships)[:, :, 0].T
+        return out[:, 0] if memberships is None else (out * memberships).sum(dim=1)
+
+    def vectors(
+        self, h: Float[Tensor, "graphs features"], memberships: Float[Tensor, "graphs heads"] | None
+    ) -> Float[Tensor, "graphs outputs"]:
+        """All outputs, membership-weighted: a vector for each graph.
+
+        Args:
+            h: Embeddings.
+            memberships: Weight of each head for each graph; ``None`` for a single head.
+        """
+        each = self._each(h, memberships)
+        return each[0] if memberships is None else (each * memberships.T[:, :, None]).sum(dim=0)
+
+    def _each(self, h: Tensor, memberships: Tensor | None) -> Float[Tensor, "heads graphs outputs"]:
+        if memberships is None and self.heads != 1:
+            raise InvalidInputError(f"{self.heads} heads need memberships to weigh them")
         x = h.expand(self.heads, -1, -1)
         last = len(self.weights) - 1
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
             if depth < last:
                 x = torch.relu(x)
-        out = x[:, :, 0].T
-        if memberships is None:
-            if self.heads != 1:
-                raise InvalidInputError(f"{self.heads} heads need memberships to weigh them")
-            return out[:, 0]
-        return (out * memberships).sum(dim=1)
+        return x

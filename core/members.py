@@ -1,7 +1,7 @@
 """Members: predictors that each answer for every graph of a batch."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,19 +11,23 @@ from .batch import GraphBatch
 from .errors import InvalidInputError
 from .graph_regressor import GraphRegressor
 from .heads import HeadEnsemble
+from .pairwise import PairwiseHeads
 from .space import Partition
 from .transform import TargetTransform, target_transform_from_dict
 
 
 class Member(nn.Module):
-    """One predictor of accuracy. Subclasses answer in :meth:`raw`.
+    """One predictor of accuracy, or of an order. Subclasses answer in :meth:`raw`.
 
     Attributes:
+        predicts_accuracy: Whether :meth:`raw` is an accuracy (a fraction); otherwise it only
+            orders graphs, has no error in points and joins no mean of accuracies.
         reference: Mean and standard deviation of its predictions over the training cells;
             what makes the outputs of different members comparable.
     """
 
     kind: str
+    predicts_accuracy: ClassVar[bool] = True
     reference: Tensor
 
     def __init__(self) -> None:
@@ -77,6 +81,41 @@ class HeadMember(Member):
         }
 
 
+class PairwiseMember(Member):
+    """A pairwise classifier (CL+Pairwise, CL+FCM+Pairwise) as a score of single graphs."""
+
+    kind = "pairwise"
+    predicts_accuracy = False
+
+    def __init__(self, heads: PairwiseHeads, partition: Partition | None) -> None:
+        super().__init__()
+        self.heads, self.partition = heads, partition
+
+    def raw(
+        self, batch: GraphBatch, x: Float[Tensor, "graphs features"]
+    ) -> Float[Tensor, "graphs"]:
+        """Bradley-Terry scores, no accuracies: differences are logits of being the better one."""
+        scores: Tensor = self.heads(x, None if self.partition is None else self.partition(x))
+        return scores
+
+    @property
+    def features(self) -> int:
+        """Length of the embedding that it reads, FLOPs included."""
+        return int(self.heads.heads.weights[0].shape[1])
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes and clusters."""
+        weights = self.heads.heads.weights
+        return {
+            "kind": self.kind,
+            "features": self.features,
+            "hidden": weights[0].shape[2],
+            "layers": len(weights) - 1,
+            "vector": self.heads.vector,
+            "partition": None if self.partition is None else self.partition.describe(),
+        }
+
+
 class GraphMember(Member):
     """A graph network of its own (k-GNN)."""
 
@@ -108,6 +147,7 @@ class FlopsMember(Member):
     """FLOPs themselves, untrained: the paper's sixth member."""
 
     kind = "flops"
+    predicts_accuracy = False
 
     def raw(
         self, batch: GraphBatch, x: Float[Tensor, "graphs features"]
@@ -125,20 +165,28 @@ def member_of(description: Mapping[str, Any]) -> Member:
     try:
         match description["kind"]:
             case "heads":
-                partition, features = description["partition"], int(description["features"])
+                partition = _partition_of(description)
                 return HeadMember(
                     HeadEnsemble(
-                        features,
-                        heads=1 if partition is None else int(partition["clusters"]),
+                        int(description["features"]),
+                        heads=1 if partition is None else len(partition.centroids),
                         hidden=int(description["hidden"]),
                         layers=int(description["layers"]),
                     ),
                     target_transform_from_dict(description["transform"]),
-                    None
-                    if partition is None
-                    else Partition(
-                        features, int(partition["clusters"]), float(partition["fuzzifier"])
+                    partition,
+                )
+            case "pairwise":
+                partition = _partition_of(description)
+                return PairwiseMember(
+                    PairwiseHeads(
+                        int(description["features"]),
+                        heads=1 if partition is None else len(partition.centroids),
+                        hidden=int(description["hidden"]),
+                        layers=int(description["layers"]),
+                        vector=int(description["vector"]),
                     ),
+                    partition,
                 )
             case "graph":
                 return GraphMember(
@@ -157,3 +205,13 @@ def member_of(description: Mapping[str, Any]) -> Member:
         raise
     except (LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise InvalidInputError(f"not the description of a member ({error!r:.200})") from None
+
+
+def _partition_of(description: Mapping[str, Any]) -> Partition | None:
+    """A described member's clusters, where it has some."""
+    partition = description["partition"]
+    if partition is None:
+        return None
+    return Partition(
+        int(description["features"]), int(partition["clusters"]), float(partition["fuzzifier"])
+    )

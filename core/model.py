@@ -7,7 +7,6 @@ pickles.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,26 +16,12 @@ from torch import Tensor, nn
 from .batch import GraphStore
 from .encoder import CLEncoder, EncoderConfig
 from .errors import InvalidInputError
-from .members import FlopsMember, HeadMember, Member, member_of
+from .few_shot import FewShot
+from .members import FlopsMember, HeadMember, Member, PairwiseMember, member_of
+from .model_outputs import Outputs
+from .ranker import Ranker
 from .space import EmbeddingSpace
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a model says of some graphs.
-
-    Attributes:
-        members: Each member's own output: accuracies as fractions; ``log10(F + 1)`` for
-            ``flops``.
-        distance: Distance from the training graphs, :meth:`.EmbeddingSpace.distance`.
-        embedding: Standardised embeddings with FLOPs, what heads read.
-        statistics: :func:`~.statistics.statistics` of each graph.
-    """
-
-    members: dict[str, Float[Tensor, "graphs"]]
-    distance: Float[Tensor, "graphs"]
-    embedding: Float[Tensor, "graphs features"]
-    statistics: Float[Tensor, "graphs statistics"]
+from .trees import BoostedTrees
 
 
 class GennapeModel(nn.Module):
@@ -44,10 +29,21 @@ class GennapeModel(nn.Module):
 
     Attributes:
         ensemble: Names of the members that make the score, with equal weights.
+        paper_weights: Weights of the paper's fine-tuned ensemble, in the order of
+            ``paper_members``; ``None`` before fine-tuning. See :meth:`set_paper_weights`.
+        paper_members: Names of the members that they weigh.
+        ranker: The default zero-shot rankings, by statistics.
+        few_shot: Regressions fitted to labels of a family; ``None`` before fine-tuning.
     """
 
+    paper_weights: Tensor | None
+
     def __init__(
-        self, encoder: CLEncoder, members: Mapping[str, Member], ensemble: tuple[str, ...]
+        self,
+        encoder: CLEncoder,
+        members: Mapping[str, Member],
+        ensemble: tuple[str, ...],
+        ranker: Ranker | None = None,
     ) -> None:
         """Put a model together.
 
@@ -55,6 +51,7 @@ class GennapeModel(nn.Module):
             encoder: The graph encoder.
             members: Members by name.
             ensemble: Those that make the score.
+            ranker: The rankings by statistics; without trees where left out.
         """
         super().__init__()
         if FlopsMember.kind not in members:
@@ -64,9 +61,9 @@ class GennapeModel(nn.Module):
             raise InvalidInputError(
                 f"the ensemble {ensemble} must name some of the members {tuple(members)}"
             )
-        if all(isinstance(members[name], FlopsMember) for name in ensemble):
+        if not any(members[name].predicts_accuracy for name in ensemble):
             raise InvalidInputError(
-                f"the ensemble {ensemble} holds no trained member: name one that predicts accuracy"
+                f"the ensemble {ensemble} holds no member that predicts an accuracy: name one"
             )
         for name, member in members.items():
             if isinstance(member, FlopsMember) != (name == "flops"):
@@ -74,7 +71,8 @@ class GennapeModel(nn.Module):
                     f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
                     "only they, are called 'flops'"
                 )
-            if isinstance(member, HeadMember) and member.features != encoder.size + 1:
+            reads_embedding = isinstance(member, HeadMember | PairwiseMember)
+            if reads_embedding and member.features != encoder.size + 1:
                 raise InvalidInputError(
                     f"the member {name!r} reads {member.features} features, the encoder gives "
                     f"{encoder.size} and FLOPs"
@@ -84,6 +82,10 @@ class GennapeModel(nn.Module):
         # Module names may not hold dots, but may hold the plus signs of "cl+fcm+t".
         self.members = nn.ModuleDict(members)
         self.ensemble = ensemble
+        self.register_buffer("paper_weights", None)
+        self.paper_members: tuple[str, ...] = ()
+        self.ranker = Ranker() if ranker is None else ranker
+        self.few_shot: FewShot | None = None
 
     @torch.no_grad()
     def predict(self, store: GraphStore, *, batch_size: int = 512) -> "Outputs":
@@ -126,7 +128,7 @@ class GennapeModel(nn.Module):
         outputs: Mapping[str, Float[Tensor, "graphs"]],
         names: tuple[str, ...] | None = None,
     ) -> Float[Tensor, "graphs"]:
-        """Equal-weight mean of standardised outputs, the paper's zero-shot rule.
+        """Equal-weight mean of standardised outputs.
 
         Args:
             outputs: Members' own outputs.
@@ -137,14 +139,41 @@ class GennapeModel(nn.Module):
         return torch.stack([standardised[name] for name in chosen]).mean(dim=0)
 
     def score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
-        """The default score (higher is better): the ensemble's, or FLOPs far from training.
+        """The single-architecture score (higher is better); it depends on that graph alone.
 
-        Graphs beyond distance 1 are ranked by their standardised FLOPs alone, since out
-        there the trained members' order changes from seed to seed and FLOPs' does not
-        (docs/results.md). A graph's score depends on that graph alone.
+        After fine-tuning it is the predicted accuracy. Before, it is the ensemble's, or,
+        beyond distance 1, the size prior: out there the trained members' order changes from
+        seed to seed and that of sizes does not (docs/results.md).
         """
-        flops = self.standardised(outputs.members)[FlopsMember.kind]
-        return torch.where(outputs.distance > 1, flops, self.ensemble_score(outputs.members))
+        if self.few_shot is not None and bool(self.few_shot.blend):
+            return self.accuracy(outputs)[0]
+        size = self.ranker.size(outputs.statistics.cpu()).float()
+        return torch.where(outputs.distance > 1, size, self.ensemble_score(outputs.members))
+
+    def population_score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
+        """Scores of graphs that are ranked against each other, float64.
+
+        After fine-tuning these are the single-architecture scores; before, the ranker's,
+        which use the whole unlabelled population.
+        """
+        if self.few_shot is not None and bool(self.few_shot.blend):
+            return self.score(outputs)
+        scores: Tensor = self.ranker(outputs.statistics)
+        return scores
+
+    def accuracy(
+        self, outputs: "Outputs"
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "graphs"]]:
+        """Predicted accuracy and its deviation, fractions.
+
+        Before fine-tuning: mean and deviation among the ensemble's members that predict one.
+        """
+        if self.few_shot is not None:
+            size = self.ranker.size(outputs.statistics)
+            return self.few_shot.predict(outputs, size)
+        trained = [outputs.members[m] for m in self.ensemble if m not in self.orders]
+        values = torch.stack(trained)
+        return values.mean(dim=0), values.std(dim=0, correction=0)
 
     @torch.no_grad()
     def set_references(self, store: GraphStore) -> None:
@@ -154,6 +183,35 @@ class GennapeModel(nn.Module):
             member = self.members[name]
             assert isinstance(member, Member)
             member.reference.copy_(torch.stack([values.mean(), deviation]))
+
+    def set_paper_weights(self, weights: Mapping[str, float]) -> None:
+        """Keep the weights of the paper's fine-tuned ensemble (:func:`.paper_weights`).
+
+        Args:
+            weights: A weight for each member that counts.
+
+        Raises:
+            InvalidInputError: for members that the model does not have, or none.
+        """
+        unknown = [name for name in weights if name not in self.members]
+        if unknown or not weights:
+            raise InvalidInputError(
+                f"weights for {tuple(weights)}: give them for some of {tuple(self.members)}"
+            )
+        self.paper_members = tuple(weights)
+        self.paper_weights = torch.tensor(list(weights.values()), device=self.space.mean.device)
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """Names of the members whose outputs are no accuracies (``predicts_accuracy``)."""
+        return tuple(name for name, member in self._members() if not member.predicts_accuracy)
+
+    @property
+    def fine_tuned_weights(self) -> dict[str, float] | None:
+        """The weights that :meth:`set_paper_weights` kept, by member."""
+        if self.paper_weights is None:
+            return None
+        return dict(zip(self.paper_members, self.paper_weights.tolist(), strict=True))
 
     def _members(self) -> Iterator[tuple[str, Member]]:
         for name, member in self.members.items():
@@ -166,6 +224,9 @@ class GennapeModel(nn.Module):
             "encoder": self.encoder.config.to_dict(),
             "members": {name: member.describe() for name, member in self._members()},
             "ensemble": list(self.ensemble),
+            "ranker": self.ranker.describe(),
+            "few_shot": None if self.few_shot is None else self.few_shot.describe(),
+            **({"paper_members": list(self.paper_members)} if self.paper_members else {}),
         }
 
 
@@ -179,7 +240,16 @@ def model_of(description: Mapping[str, Any]) -> GennapeModel:
         encoder = CLEncoder(EncoderConfig(**description["encoder"]))
         members = {str(name): member_of(d) for name, d in description["members"].items()}
         ensemble = tuple(str(name) for name in description["ensemble"])
-        return GennapeModel(encoder, members, ensemble)
+        trees = description.get("ranker", {"trees": 0, "nodes": 1})
+        ranker = Ranker(BoostedTrees(int(trees["trees"]), int(trees["nodes"])))
+        model = GennapeModel(encoder, members, ensemble, ranker)
+        few = description.get("few_shot")
+        if few is not None:
+            model.few_shot = FewShot(int(few["labels"]), int(few["features"]))
+        weighed = description.get("paper_members", [])
+        if weighed:
+            model.set_paper_weights({str(name): 1 / len(weighed) for name in weighed})
+        return model
     except InvalidInputError:
         raise
     except (

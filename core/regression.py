@@ -62,29 +62,43 @@ class Fitted:
     validation_srcc: float
 
 
-def _train(
+def train_best(
     model: nn.Module,
-    predict: Callable[[Tensor], Tensor],
-    target: Float[Tensor, "graphs"],
+    loss_of: Callable[[Tensor], Tensor],
+    count: int,
     validate: Callable[[], Tensor],
     validation_accuracy: Float[Tensor, "validation"],
     config: RegressionConfig,
     *,
+    loss_name: str,
     seed: int,
     stage: str,
     progress: Progress,
 ) -> Fitted:
-    """Minimise squared error; leave ``model`` at its best epoch on the validation set."""
+    """Minimise a loss; leave ``model`` at its best epoch on the validation set.
+
+    Args:
+        model: What is trained.
+        loss_of: Mean loss of some training rows.
+        count: Number of training rows.
+        validate: Scores of the validation graphs.
+        validation_accuracy: What they should rank like.
+        config: Settings of the training.
+        loss_name: Name of the loss shown by ``progress``.
+        seed: Fixes order, and what ``loss_of`` draws.
+        stage: Name shown by ``progress``.
+        progress: Called after every epoch.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    steps = config.epochs * -(-len(target) // config.batch_size)
+    steps = config.epochs * -(-count // config.batch_size)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     best, best_state = Fitted(0, -2.0), copy.deepcopy(model.state_dict())
     for epoch in range(1, config.epochs + 1):
         model.train()
         total = 0.0
         with seeded(seed, epoch):
-            for rows in minibatches(len(target), config.batch_size):
-                loss = F.mse_loss(predict(rows), target[rows])
+            for rows in minibatches(count, config.batch_size):
+                loss = loss_of(rows)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -98,7 +112,7 @@ def _train(
         # No rank exists where one side is constant; any epoch is better than none.
         if rank > best.validation_srcc or best.epoch == 0 or isnan(best.validation_srcc):
             best, best_state = Fitted(epoch, rank), copy.deepcopy(model.state_dict())
-        progress(stage, epoch, config.epochs, {"mse": total / len(target), "srcc": rank})
+        progress(stage, epoch, config.epochs, {loss_name: total / count, "srcc": rank})
     model.load_state_dict(best_state)
     model.eval()
     return best
@@ -138,13 +152,19 @@ def fit_heads(
     count = 1 if memberships is None else memberships.shape[1]
     with seeded(seed):
         model = HeadEnsemble(h.shape[1], heads=count, hidden=config.hidden, layers=config.layers)
-    fitted = _train(
+
+    def loss_of(rows: Tensor) -> Tensor:
+        found = model(h[rows], None if memberships is None else memberships[rows])
+        return F.mse_loss(found, target[rows])
+
+    fitted = train_best(
         model,
-        lambda rows: model(h[rows], None if memberships is None else memberships[rows]),
-        target,
+        loss_of,
+        len(target),
         lambda: decode(model(validation[0], validation[1])),
         validation[2],
         config,
+        loss_name="mse",
         seed=seed,
         stage=stage,
         progress=progress,
@@ -176,13 +196,14 @@ def fit_graph_regressor(
     config = config or RegressionConfig(learning_rate=1e-4, cosine=False)
     with seeded(seed):
         model = GraphRegressor(convolution=convolution)
-    fitted = _train(
+    fitted = train_best(
         model,
-        lambda rows: model(store.batch(rows.tolist())),
-        target,
+        lambda rows: F.mse_loss(model(store.batch(rows.tolist())), target[rows]),
+        len(target),
         lambda: predict_graphs(model, validation[0]),
         validation[1],
         config,
+        loss_name="mse",
         seed=seed,
         stage=convolution,
         progress=progress,

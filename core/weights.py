@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from .errors import GennapeError, WeightsError
+from .errors import GennapeError, InvalidInputError, WeightsError
 from .model import GennapeModel, model_of
 from .ops import PAPER_LABELS
+from .statistics import STATISTICS
 
 FORMAT: Final = "gennape-weights"
 VERSION: Final = 1
@@ -55,9 +56,12 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
+    learned = {name for name, _ in model.named_parameters()}
     for name, tensor in model.state_dict().items():
         value = tensor.detach().cpu().contiguous()
-        tensors[name] = value.half() if half and value.numel() >= _HALVED else value
+        # Buffers hold centroids, thresholds and row numbers: they are kept exact.
+        halved = half and name in learned and value.numel() >= _HALVED
+        tensors[name] = value.half() if halved else value
         if not bool(torch.isfinite(tensors[name]).all()):
             raise WeightsError(
                 f"tensor {name} holds NaN, infinity or, with half=True, numbers beyond 65504: "
@@ -148,7 +152,12 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
             # Outputs are divided by these.
             if name.endswith("reference") and not tensor[1] > 0:
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
-            if name in ("space.std", "space.radius") and not bool((tensor > 0).all()):
+            positive = name in ("space.std", "space.radius", "ranker.deviation")
+            if name == "few_shot.kernel":
+                positive, tensor = True, tensor[:2]
+            if name == "ranker.size_reference":
+                positive, tensor = True, tensor[1:]
+            if positive and not bool((tensor > 0).all()):
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
         # Initial values are overwritten at once; the global random state is left alone.
         with torch.random.fork_rng():
@@ -156,6 +165,10 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
     except GennapeError as error:
         raise WeightsError(f"{folder} cannot be loaded: {error}") from None
     model.load_state_dict(tensors)
+    try:
+        model.ranker.trees.check(len(STATISTICS))
+    except InvalidInputError as error:
+        raise WeightsError(f"{folder} cannot be loaded: {error}") from None
     return model.float().eval(), card
 
 

@@ -5,19 +5,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.effective import effective
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.ops import PAPER_LABELS
 from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
 from .architectures import InputShape, to_graph
 from .familiarity import checked_seen, unfamiliar
+from .modes import Mode, check_mode, checked_accuracies, fine_tuned, joined, population_scores
 from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -55,15 +57,7 @@ class Gennape:
             WeightsError: if there are no such weights, or they are damaged.
             InvalidInputError: for a device that this machine does not have.
         """
-        folder = Path(name_or_path)
-        if str(name_or_path) in shipped_weights():
-            folder = WEIGHTS_FOLDER / str(name_or_path)
-        elif not folder.is_dir():
-            raise WeightsError(
-                f"no weights {str(name_or_path)!r}: shipped are "
-                f"{', '.join(shipped_weights()) or 'none'}; or give a folder written by "
-                "`gennape pretrain`"
-            )
+        folder = weights_folder(name_or_path)
         where = usable_device(device)
         model, card = load_model(folder)
         return cls(model.to(where), card)
@@ -107,16 +101,8 @@ class Gennape:
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch_size {batch_size}: give at least 1")
-        if isinstance(architectures, nn.Module | ComputeGraph | str | Path):
-            raise InvalidInputError(
-                f"one architecture ({type(architectures).__name__}) where several are expected: "
-                "give a list, or call score"
-            )
-        source = iter(architectures)
-        while pending := list(islice(source, batch_size)):
-            graphs = [to_graph(item, input_shape) for item in pending]
-            names = [_name(item, graph) for item, graph in zip(pending, graphs, strict=True)]
-            yield from self._predict(graphs, names)
+        for chunk in _chunks(architectures, input_shape, batch_size):
+            yield from self._predict([g for _, g in chunk], [n for n, _ in chunk])
 
     def rank(
         self, architectures: Iterable[object], *, input_shape: InputShape | None = None
@@ -127,48 +113,190 @@ class Gennape:
             key=lambda prediction: -prediction.score,
         )
 
+    def score_population(
+        self,
+        architectures: Iterable[object],
+        *,
+        input_shape: InputShape | None = None,
+        mode: Mode = "default",
+    ) -> list[Prediction]:
+        """Score networks against each other; in the given order.
+
+        A *population* score uses the other networks given, unlabelled: their ranks and
+        quantiles, so it holds within this call only, and ranks networks of one family
+        better than :meth:`score` does (docs/results.md). Give the networks you choose
+        among, some dozens or more, of one search space.
+
+        Args:
+            architectures: The networks.
+            input_shape: What modules among them read.
+            mode: ``"default"`` or ``"paper"``, the six members of GENNAPE combined by rank
+                (equal weights, or after ``fine_tune(mode="paper")`` those it found).
+
+        Raises:
+            InvalidInputError: for an empty population or another mode.
+        """
+        check_mode(mode)
+        names, graphs, parts = [], [], []
+        for chunk in _chunks(architectures, input_shape, 512):
+            names += [name for name, _ in chunk]
+            graphs += [graph for _, graph in chunk]
+            parts.append(self._outputs([g for _, g in chunk], [n for n, _ in chunk]))
+        if not parts:
+            raise InvalidInputError("an empty population: give the networks to rank")
+        outputs = joined(parts)
+        scores = population_scores(self.model, outputs, mode)
+        return self._predictions(graphs, names, outputs, scores, basis="population")
+
+    def rank_population(
+        self,
+        architectures: Iterable[object],
+        *,
+        input_shape: InputShape | None = None,
+        mode: Mode = "default",
+    ) -> list[Prediction]:
+        """:meth:`score_population`, best first, ties in the given order."""
+        found = self.score_population(architectures, input_shape=input_shape, mode=mode)
+        return sorted(found, key=lambda prediction: -prediction.score)
+
+    def fine_tune(
+        self,
+        architectures: Iterable[object],
+        accuracies: Sequence[float],
+        *,
+        input_shape: InputShape | None = None,
+        mode: Mode = "default",
+        fractions: bool = False,
+        dataset: str = "",
+        seed: int = 0,
+    ) -> "Gennape":
+        """An estimator tuned to a family by some labelled networks; this one stays as it is.
+
+        The default fits kernel regressions on frozen features, in about a second, and keeps
+        the zero-shot order where cross-validation on the given labels prefers it:
+        ``tuned.card["fine_tuned"]`` says so. ``"paper"`` follows GENNAPE's protocol (all
+        members' weights, 100 epochs at batch size 1), in minutes, and shows in
+        ``score_population(mode="paper")``.
+
+        Args:
+            architectures: Labelled networks, 5 or more (the paper: 50).
+            accuracies: Their accuracies in percent.
+            input_shape: What modules among them read.
+            mode: ``"default"`` or ``"paper"``.
+            fractions: Whether accuracies are fractions instead.
+            dataset: Data set of the accuracies, for people.
+            seed: Fixes everything random.
+
+        Raises:
+            LabelsError: for accuracies that are too few, all equal, not finite, or fractions
+                where percent are expected.
+        """
+        check_mode(mode)
+        chunks = _chunks(architectures, input_shape, 512)
+        named = [pair for chunk in chunks for pair in chunk]
+        percent = checked_accuracies(accuracies, len(named), fractions=fractions)
+        graphs = [graph for _, graph in named]
+        store = self._store(graphs, [name for name, _ in named])
+        model, report = fine_tuned(self.model, store, percent, mode=mode, seed=seed)
+        facts = {"mode": mode, "dataset": dataset, "labels": len(percent), "seed": seed, **report}
+        return Gennape(model, {**self.card, "fine_tuned": facts})
+
     def save(self, path: str | Path) -> None:
         """Write weights and card into a folder that :meth:`from_pretrained` reads."""
         written = {"format", "version", "sha256", "vocabulary", "model"}
         save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
 
     def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
+        outputs = self._outputs(graphs, names)
+        return self._predictions(graphs, names, outputs, self.model.score(outputs), basis="")
+
+    def _store(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> GraphStore:
         store = GraphStore()
         for graph, name in zip(graphs, names, strict=True):
-            view = graph.paper_view()
+            view = effective(graph).paper_view()
             if not any(op.name in _KNOWN for op in view.ops):
                 raise InvalidInputError(
                     f"{name or 'the network'} holds no operation that the estimator knows, so its "
                     "score would say nothing (`gennape trace` shows what was found)"
                 )
             store.add(graph, view=view)
-        found = self.model.predict(store)
-        outputs, scores = found.members, self.model.score(found)
-        accuracies = torch.stack([outputs[m] for m in self.model.ensemble if m != "flops"]) * 100
+        return store
+
+    def _outputs(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> Outputs:
+        return self.model.predict(self._store(graphs, names))
+
+    def _predictions(
+        self,
+        graphs: Sequence[ComputeGraph],
+        names: Sequence[str],
+        outputs: Outputs,
+        scores: Tensor,
+        *,
+        basis: str,
+    ) -> list[Prediction]:
+        means, deviations = self.model.accuracy(outputs)
         # Extrapolated accuracies can leave the scale; members keep the raw numbers.
-        means = accuracies.mean(dim=0).clamp(0, 100)
-        deviations = accuracies.std(dim=0, correction=0)
-        seen = checked_seen(self.card)
+        means, deviations = (100 * means).clamp(0, 100), 100 * deviations
+        seen, orders = checked_seen(self.card), self.model.orders
+        tuned = self.card.get("fine_tuned", {}) if self.model.few_shot is not None else {}
+        unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
         return [
             Prediction(
                 name=names[i],
                 score=float(scores[i]),
                 accuracy=float(means[i]),
                 accuracy_std=float(deviations[i]),
-                dataset=str(self.card.get("dataset", "")),
-                unit=str(self.card.get("accuracy", "")),
+                dataset=str((tuned or self.card).get("dataset", "")),
+                unit=unit or str(self.card.get("accuracy", "")),
+                basis=basis or ("labels" if tuned else "members" if near else "size"),
                 flops=graph.flops,
                 params=graph.params,
                 members={
-                    name: graph.flops / 1e9 if name == "flops" else float(values[i]) * 100
-                    for name, values in outputs.items()
+                    name: graph.flops / 1e9
+                    if name == "flops"
+                    else float(values[i]) * (1 if name in orders else 100)
+                    for name, values in outputs.members.items()
                 },
-                distance=float(found.distance[i]),
+                distance=float(outputs.distance[i]),
                 graph_hash=graph.hash,
-                notes=unfamiliar(graph, seen),
+                notes=() if tuned else unfamiliar(graph, seen),
             )
             for i, graph in enumerate(graphs)
+            for near in [float(outputs.distance[i]) <= 1]
         ]
+
+
+def _chunks(
+    architectures: Iterable[object], input_shape: InputShape | None, size: int
+) -> Iterator[list[tuple[str, ComputeGraph]]]:
+    """Names and graphs of a stream of architectures, some at a time."""
+    if isinstance(architectures, nn.Module | ComputeGraph | str | Path):
+        raise InvalidInputError(
+            f"one architecture ({type(architectures).__name__}) where several are expected: "
+            "give a list, or call score"
+        )
+    source = iter(architectures)
+    while pending := list(islice(source, size)):
+        graphs = [to_graph(item, input_shape) for item in pending]
+        yield [(_name(item, graph), graph) for item, graph in zip(pending, graphs, strict=True)]
+
+
+def weights_folder(name_or_path: str | Path) -> Path:
+    """The folder of shipped weights, or the one given.
+
+    Raises:
+        WeightsError: if there is none.
+    """
+    if str(name_or_path) in shipped_weights():
+        return WEIGHTS_FOLDER / str(name_or_path)
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        raise WeightsError(
+            f"no weights {str(name_or_path)!r}: shipped are "
+            f"{', '.join(shipped_weights()) or 'none'}; or give a folder written by "
+            "`gennape pretrain`"
+        )
+    return folder
 
 
 def shipped_weights() -> list[str]:

@@ -1,7 +1,7 @@
 """Predictions against labels, with the untrained baselines always beside.
 
-Every predictor is single-architecture: no figure here uses the unlabelled population of
-the family that is evaluated.
+``paper rule``, ``population`` and ``PRIOR8`` use the unlabelled population that is evaluated
+(its ranks and quantiles); every other predictor is single-architecture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +15,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gennape_plugin.adapters.families import family
-from gennape_plugin.core.batch import GraphStore
-from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.metrics import bootstrap_interval, kendall_tau_b, mae, ndcg_at_k, srcc
 from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
 
-from .labels import Labelled, read_labels
-from .protocol import PRUNE_BELOW, split_nasbench101
+from .pools import BASELINES, read_pool
 
-Subset = Callable[[Sequence[Labelled]], Sequence[int]]
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 METRICS: Final[Mapping[str, Callable[..., float]]] = {
@@ -34,60 +30,8 @@ METRICS: Final[Mapping[str, Callable[..., float]]] = {
     "ndcg@10": partial(ndcg_at_k, k=10),
     "ndcg@50": partial(ndcg_at_k, k=50),
 }
-#: The paper's zero-shot ensemble, as far as it is built (no pairwise classifiers yet).
-PAPER_ENSEMBLE: Final = ("cl+fcm+t", "cl+t", "kgnn", "flops")
-#: Combined scores, which are no accuracies: the paper's equal weights, and the default.
-SCORES: Final = ("paper rule", "score")
-#: Untrained scores printed beside every evaluation; they have no MAE.
-BASELINES: Final = ("FLOPs", "params", "conv count")
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """How a family's labels are read.
-
-    Attributes:
-        target: Default label column.
-        percent: Whether labels are percentages (otherwise fractions).
-        variant: Network that an encoding stands for by default.
-        subsets: Named parts of a labels file; the first is the default.
-    """
-
-    target: str
-    percent: bool
-    variant: str
-    subsets: Mapping[str, Subset]
-
-
-def _nasbench101(part: str, *, pruned: bool = False) -> Subset:
-    def rows_of(rows: Sequence[Labelled]) -> Sequence[int]:
-        chosen: Sequence[int] = getattr(split_nasbench101(rows), part)
-        return [i for i in chosen if not pruned or rows[i].labels["test_acc"] >= PRUNE_BELOW]
-
-    return rows_of
-
-
-LABEL_SETS: Final[Mapping[str, LabelSet]] = {
-    "nasbench101": LabelSet(
-        "test_acc",
-        percent=False,
-        variant="benchmark",
-        subsets={
-            "validation_2": _nasbench101("validation_2"),
-            "validation_2_from_80": _nasbench101("validation_2", pruned=True),
-            "validation_1": _nasbench101("validation_1"),
-        },
-    ),
-    "nasbench201": LabelSet(
-        "c10_test_acc_200ep",
-        percent=True,
-        variant="benchmark",
-        subsets={
-            "no-none": lambda rows: [i for i, row in enumerate(rows) if "none" not in row.arch.ops],
-            "all": lambda rows: range(len(rows)),
-        },
-    ),
-}
+#: Combined scores, which are no accuracies: the paper's ensemble, and the two defaults.
+SCORES: Final = ("paper rule", "score", "population")
 
 
 @dataclass(frozen=True)
@@ -170,65 +114,38 @@ def evaluate(
         LabelsError: for labels that cannot be used.
         InvalidInputError: for an unknown family, variant or subset.
     """
-    space = family(family_name)
-    known = LABEL_SETS[family_name]
-    target, variant = target or known.target, variant or known.variant
-    subset = subset or next(iter(known.subsets))
-    if subset not in known.subsets:
-        raise InvalidInputError(
-            f"{space.title} labels have no part {subset!r}: choose from {', '.join(known.subsets)}"
-        )
-    rows = list(read_labels(labels, space))
-    chosen = [rows[i] for i in known.subsets[subset](rows)]
-    truth = _truth(chosen, target, percent=known.percent, path=labels)
-    store, sizes = GraphStore(), {name: np.empty(len(chosen)) for name in BASELINES}
-    for i, row in enumerate(chosen):
-        graph = space.graph(row.arch, variant=variant)
-        view = graph.paper_view()
-        store.add(graph, view=view)
-        sizes["FLOPs"][i], sizes["params"][i] = graph.flops, graph.params
-        sizes["conv count"][i] = sum(op.name in ("Conv", "Depthwise") for op in view.ops)
+    pool = read_pool(labels, family_name=family_name, target=target, variant=variant, subset=subset)
+    truth = pool.truth
     predictions: dict[str, list[Array]] = {}
+    orders = set(SCORES)
     for model in models:
-        found = model.predict(store)
+        found = model.predict(pool.store)
         for name, values in found.members.items():
             if name != "flops":
                 predictions.setdefault(name, []).append(values.double().numpy())
-        trained = [found.members[name] for name in model.ensemble if name != "flops"]
-        combined = {"ensemble": torch.stack(trained).mean(dim=0), "score": model.score(found)}
-        if found.members.keys() >= set(PAPER_ENSEMBLE):
-            combined["paper rule"] = model.ensemble_score(found.members, PAPER_ENSEMBLE)
+        orders |= set(model.orders)
+        trained = [found.members[name] for name in model.ensemble if name not in model.orders]
+        combined = {
+            "ensemble": torch.stack(trained).mean(dim=0),
+            "score": model.score(found),
+            "population": model.population_score(found),
+        }
+        if found.members.keys() >= set(PAPER_MEMBERS):
+            weights = model.fine_tuned_weights
+            combined["paper rule"] = (
+                paper_score(found.members, weights) if weights else paper_zero_shot(found.members)
+            )
         for name, values in combined.items():
             predictions.setdefault(name, []).append(values.double().numpy())
     results = {
-        name: _metrics(truth, values, resamples, with_mae=name not in SCORES)
+        name: _metrics(truth, values, resamples, with_mae=name not in orders)
         for name, values in predictions.items()
     }
     for name in BASELINES:
-        results[name] = _metrics(truth, [sizes[name]], resamples, with_mae=False)
-    return Evaluation(family_name, target, subset, variant, len(chosen), len(models), results)
-
-
-def _truth(rows: Sequence[Labelled], target: str, *, percent: bool, path: str | Path) -> Array:
-    if len(rows) < 2:
-        raise LabelsError(f"{path}: {len(rows)} architectures to evaluate; at least 2 are needed")
-    missing = [row.key for row in rows if target not in row.labels]
-    if missing:
-        raise LabelsError(
-            f"{path}: {len(missing)} architectures have no {target!r} (first: {missing[0]}); "
-            f"columns are {', '.join(sorted(rows[0].labels))}"
-        )
-    values = np.array([row.labels[target] for row in rows])
-    if percent and values.max() <= 1:
-        raise LabelsError(
-            f"{path}: {target} never exceeds 1, but percentages are expected: multiply by 100"
-        )
-    if not percent and values.max() > 1:
-        raise LabelsError(
-            f"{path}: {target} reaches {values.max():.4g}, but fractions are expected: "
-            "divide by 100"
-        )
-    return values / 100 if percent else values
+        results[name] = _metrics(truth, [pool.baselines[name]], resamples, with_mae=False)
+    return Evaluation(
+        family_name, pool.target, pool.subset, pool.variant, len(truth), len(models), results
+    )
 
 
 def _metrics(

@@ -9,7 +9,7 @@ NAS-Bench-201 rows hold ``arch_str`` and accuracies in percent.
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,15 +30,27 @@ class Labelled:
         arch: The checked architecture of its family.
         labels: Every number on its line, by column name.
         key: Its identity within the file: ``hash``, or the line number.
+        line: Its line in the file, from 1.
     """
 
     arch: Any
     labels: dict[str, float]
     key: str
+    line: int = 0
 
 
-def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
+def read_labels(
+    path: str | Path,
+    family: Family[Any],
+    *,
+    keep: Callable[[Mapping[str, Any]], bool] = lambda row: True,
+) -> Iterator[Labelled]:
     """Stream the labelled architectures of a file.
+
+    Args:
+        path: The file.
+        family: Family whose native encoding its rows hold.
+        keep: Called with each row before anything of it is read; False passes over it.
 
     Raises:
         LabelsError: naming file and line, for anything that is not as it should be.
@@ -51,6 +63,8 @@ def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
             raise LabelsError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise LabelsError(f"{path}, line {number}: each line holds one JSON object")
+        if not keep(row):
+            continue
         try:
             arch = family.parse(family.encoding_of(row))
         except ArchitectureError as error:
@@ -66,7 +80,62 @@ def read_labels(path: str | Path, family: Family[Any]) -> Iterator[Labelled]:
         for name, value in labels.items():
             if not np.isfinite(value):
                 raise LabelsError(f"{path}, line {number}: {name} is {value}")
-        yield Labelled(arch, labels, str(row.get("hash", number)))
+        yield Labelled(arch, labels, str(row.get("hash", number)), number)
+
+
+def accuracies(
+    rows: Iterable[Labelled], column: str, path: str | Path, *, fractions: bool = False
+) -> tuple[list[Any], list[float]]:
+    """Architectures and their accuracies in percent, each architecture once.
+
+    Args:
+        rows: Rows of :func:`read_labels`.
+        column: Column of the accuracies.
+        path: The file, for messages.
+        fractions: Whether the column holds fractions; otherwise percent.
+
+    Raises:
+        LabelsError: for a missing column or value, an architecture that occurs twice, or
+            numbers that do not fit ``fractions``.
+    """
+    archs: dict[Any, int] = {}
+    values: list[float] = []
+    for row in rows:
+        if column not in row.labels:
+            raise LabelsError(
+                f"{path}, line {row.line}: no number in column {column!r}; this line has "
+                f"{', '.join(sorted(row.labels)) or 'none'}"
+            )
+        if row.arch in archs:
+            raise LabelsError(
+                f"{path}, line {row.line}: the architecture of line {archs[row.arch]} again; "
+                "keep one line for each"
+            )
+        archs[row.arch] = row.line
+        values.append(row.labels[column])
+        top = 1 if fractions else 100
+        if not 0 <= values[-1] <= top:
+            raise LabelsError(
+                f"{path}, line {row.line}: {column} is {values[-1]:g}, which is no "
+                f"{'fraction' if fractions else 'percentage'} (0 to {top})"
+            )
+    return list(archs), check_percent(values, f"{path}: column {column}", fractions=fractions)
+
+
+def check_percent(values: Sequence[float], what: str, *, fractions: bool) -> list[float]:
+    """Accuracies in percent; fractions are refused unless they were announced.
+
+    Raises:
+        LabelsError: if no value is above 1 although percent were promised.
+    """
+    if fractions:
+        return [100 * value for value in values]
+    if values and max(values) <= 1:
+        raise LabelsError(
+            f"{what} holds no value above 1 (largest {max(values):g}): if these are fractions, say "
+            "so with fractions=True (--fractions); otherwise give percent"
+        )
+    return list(values)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

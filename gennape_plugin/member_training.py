@@ -12,8 +12,15 @@ from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.heads import HeadEnsemble
-from gennape_plugin.core.members import GraphMember, HeadMember, Member, member_of
+from gennape_plugin.core.members import (
+    GraphMember,
+    HeadMember,
+    Member,
+    PairwiseMember,
+    member_of,
+)
 from gennape_plugin.core.metrics import srcc
+from gennape_plugin.core.pairwise import PairwiseHeads, fit_pairwise
 from gennape_plugin.core.regression import (
     Fitted,
     RegressionConfig,
@@ -29,6 +36,8 @@ from .protocol import PRUNE_BELOW
 
 #: Members that read the encoder: with or without fuzzy clusters and the FLOPs transform.
 HEAD_MEMBERS: Final = ("cl", "cl+t", "cl+fcm", "cl+fcm+t")
+#: Members that read the encoder and learn which of two graphs is the better one.
+PAIRWISE_MEMBERS: Final = ("cl+pairwise", "cl+fcm+pairwise")
 
 
 @dataclass
@@ -73,7 +82,8 @@ class MemberTrainer:
             member.load_state_dict(tensors)
             self.outcomes[name] = facts["outcome"]
             return member
-        member = self._heads(name) if name in HEAD_MEMBERS else self._graph(name)
+        embedded = name in HEAD_MEMBERS or name in PAIRWISE_MEMBERS
+        member = self._embedded(name) if embedded else self._graph(name)
         facts = {"member": member.describe(), "outcome": self.outcomes[name]}
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(".partial")
@@ -81,34 +91,51 @@ class MemberTrainer:
         partial.replace(path)
         return member
 
-    def _heads(self, name: str) -> HeadMember:
+    def _embedded(self, name: str) -> HeadMember | PairwiseMember:
         """A member with heads on the frozen embeddings."""
         transform, rows = self._target(name)
         partition, tried = (
             self._partition(name, rows, transform) if name in CLUSTERED else (None, [])
         )
         weights = None if partition is None else partition(self.x)
-        heads, fitted = self._fit(name, rows, transform, weights, self.config.heads)
+        heads, fitted = self._fit(name, name, rows, transform, weights, self._settings(name))
         self.outcomes[name] = {
             "epoch": fitted.epoch,
             "validation_1_srcc": fitted.validation_srcc,
         }
         if tried:
             self.outcomes[name]["grid"] = tried
+        if isinstance(heads, PairwiseHeads):
+            return PairwiseMember(heads, partition)
         return HeadMember(heads, transform, partition)
+
+    def _settings(self, name: str) -> RegressionConfig:
+        return self.config.pairwise if name in PAIRWISE_MEMBERS else self.config.heads
 
     def _fit(
         self,
         name: str,
+        stage: str,
         rows: Tensor,
         transform: TargetTransform,
         weights: Tensor | None,
         config: RegressionConfig,
-    ) -> tuple[HeadEnsemble, Fitted]:
+    ) -> tuple[HeadEnsemble | PairwiseHeads, Fitted]:
         accuracy, gflops = self.data.accuracy, self.data.store.gflops
         first = self.data.population(
             self.data.validation["validation_1"], pruned=name.endswith("+t")
         )
+        if name in PAIRWISE_MEMBERS:
+            return fit_pairwise(
+                self.x[rows],
+                None if weights is None else weights[rows],
+                accuracy[rows],
+                (self.x[first], None if weights is None else weights[first], accuracy[first]),
+                config=config,
+                seed=self.config.seed,
+                stage=stage,
+                progress=self.progress,
+            )
         return fit_heads(
             self.x[rows],
             None if weights is None else weights[rows],
@@ -117,7 +144,7 @@ class MemberTrainer:
             decode=lambda y: transform.inverse(y, gflops[first]),
             config=config,
             seed=self.config.seed,
-            stage=name,
+            stage=stage,
             progress=self.progress,
         )
 
@@ -126,7 +153,7 @@ class MemberTrainer:
     ) -> tuple[Partition, list[dict[str, Any]]]:
         """Clusters and fuzzifier by a small grid."""
         config = self.config
-        shorter = RegressionConfig(**{**asdict(config.heads), "epochs": config.grid_epochs})
+        shorter = RegressionConfig(**{**asdict(self._settings(name)), "epochs": config.grid_epochs})
         chooser = self.data.population(
             self.data.validation[config.choose_on], pruned=name.endswith("+t")
         )
@@ -139,12 +166,13 @@ class MemberTrainer:
                 return partition, []
             weights = partition(self.x)
             heads, _ = self._fit(
-                f"{name} C={clusters} m={fuzzifier}", rows, transform, weights, shorter
+                name, f"{name} C={clusters} m={fuzzifier}", rows, transform, weights, shorter
             )
             with torch.no_grad():
-                y = heads(self.x[chooser], weights[chooser])
-            gflops = self.data.store.gflops[chooser]
-            rank = srcc(self.data.accuracy[chooser], transform.inverse(y, gflops))
+                scores = heads(self.x[chooser], weights[chooser])
+            if not isinstance(heads, PairwiseHeads):
+                scores = transform.inverse(scores, self.data.store.gflops[chooser])
+            rank = srcc(self.data.accuracy[chooser], scores)
             spread = float(weights[rows].square().sum(1).mean())
             tried.append(
                 {

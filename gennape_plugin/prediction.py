@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
+
+#: What a score is, in words.
+_BASIS: Final = {
+    "members": "standard deviations above the average NAS-Bench-101 cell\n"
+    "            (of predicted accuracy)",
+    "size": "standard deviations above the average NAS-Bench-101 cell\n"
+    "            (of size and depth alone: members are not trusted this far from training)",
+    "population": "normal score among the networks given together",
+    "labels": "accuracy predicted from the labels of fine-tuning, a fraction",
+}
 
 
 @dataclass(frozen=True)
@@ -11,20 +21,24 @@ class Prediction:
 
     Attributes:
         name: Name of the network, as given.
-        score: How many standard deviations the network lies above the average NAS-Bench-101
-            cell: of predicted accuracy, or, for networks at a distance above 1, of FLOPs.
-            Higher is better; this is what ranks. The order between networks of the two
-            kinds has not been evaluated.
+        score: Higher is better; this is what ranks. ``basis`` says what it is made of.
         accuracy: Mean predicted accuracy of the ensemble's trained members, in percent, cut
             to 0 to 100; not to be relied on at a distance above 1.
         accuracy_std: Standard deviation of those members' predictions, in percentage points.
             Disagreement, not a calibrated error.
         dataset: Data set that the accuracy refers to.
         unit: What exactly the accuracy estimates.
+        basis: ``"members"``: standard deviations of predicted accuracy above the average
+            NAS-Bench-101 cell; ``"size"``: the same of the size prior, for networks at a
+            distance above 1 (the order between the two kinds has not been evaluated);
+            ``"population"``: rank among the networks given together; ``"labels"``: accuracy
+            predicted from fine-tuning, as a fraction.
         flops: FLOPs of one forward pass at batch size 1, ``2 x multiply-adds``, counting
             convolutions and matrix products.
         params: Learned parameters.
-        members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs.
+        members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs; scores
+            without a unit of members named ``...pairwise``, whose differences are logits of
+            the first network being the better one.
         distance: Distance from the training graphs; 99 % of those stay below 1.
         graph_hash: Canonical hash of the computation graph.
         notes: Ways in which the network lies outside of what the weights were trained on,
@@ -37,6 +51,7 @@ class Prediction:
     accuracy_std: float
     dataset: str
     unit: str
+    basis: str
     flops: int
     params: int
     members: Mapping[str, float]
@@ -55,20 +70,16 @@ class Prediction:
 
     def __str__(self) -> str:
         members = "  ".join(
-            f"{name} {value:.2f}{' GFLOPs' if name == 'flops' else ' %'}"
-            for name, value in self.members.items()
+            f"{name} {value:.2f}{_unit(name)}" for name, value in self.members.items()
         )
-        if self.familiar:
-            basis = "of predicted accuracy"
-            accuracy = f"{self.accuracy:.2f} % +- {self.accuracy_std:.2f} among members"
-        else:
-            basis = "of FLOPs alone: members are not trusted this far from training"
-            accuracy = f"{self.accuracy:.2f} %, extrapolated: do not rely on it"
+        accuracy = f"{self.accuracy:.2f} % +- {self.accuracy_std:.2f}"
+        if self.basis != "labels":
+            accuracy += " among members"
+            if not self.familiar:
+                accuracy = f"{self.accuracy:.2f} %, extrapolated: do not rely on it"
         return (
             f"{self.name}\n"
-            f"  score     {self.score:+.3f}  standard deviations above the average "
-            "NAS-Bench-101 cell\n"
-            f"            ({basis})\n"
+            f"  score     {self.score:+.3f}  {_BASIS[self.basis]}\n"
             f"  accuracy  {accuracy}\n"
             f"            ({self.unit})\n"
             f"  distance  {self.distance:.2f}  (99 % of the training graphs stay below 1)\n"
@@ -76,6 +87,12 @@ class Prediction:
             f"{engineering(self.params)}parameters\n"
             f"  members   {members}" + "".join(f"\n  note      {note}" for note in self.notes)
         )
+
+
+def _unit(member: str) -> str:
+    if member.endswith("pairwise"):
+        return ""
+    return " GFLOPs" if member == "flops" else " %"
 
 
 def engineering(value: float) -> str:
@@ -95,7 +112,7 @@ def table(predictions: list[Prediction]) -> str:
             p.name,
             f"{p.score:+.3f}",
             f"{p.accuracy:.2f}",
-            f"{p.accuracy_std:.2f}" if p.familiar else "?",
+            f"{p.accuracy_std:.2f}" if p.familiar or p.basis == "labels" else "?",
             f"{p.distance:.2f}",
             engineering(p.flops).strip(),
             engineering(p.params).strip(),

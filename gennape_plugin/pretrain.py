@@ -31,9 +31,10 @@ from gennape_plugin.core.weights import save_model
 
 from .familiarity import seen_in
 from .labels import Labelled, read_labels
-from .member_training import HEAD_MEMBERS, MemberTrainer, TrainingData
-from .pretrain_config import PretrainConfig
+from .member_training import HEAD_MEMBERS, PAIRWISE_MEMBERS, MemberTrainer, TrainingData
+from .pretrain_config import PretrainConfig, continues
 from .protocol import PRUNE_BELOW, Split, split_nasbench101
+from .ranker_training import RankerData, fit_ranker
 
 #: Members that make the score near the training graphs: of the means of members tried, this
 #: one ranked best on the first validation set (docs/results.md).
@@ -99,11 +100,18 @@ def pretrain(
     space.fit(h[data.train], data.store.gflops[data.train])
     trainer = MemberTrainer(config, data, space(h, data.store.gflops), out, progress)
     members: dict[str, Member] = {}
-    for name in (*HEAD_MEMBERS, *config.baselines):
+    for name in (*HEAD_MEMBERS, *PAIRWISE_MEMBERS, *config.baselines):
         members[name] = trainer.member(name)
         note(f"{name}: {trainer.outcomes[name]}")
     members["flops"] = FlopsMember()
-    model = GennapeModel(encoder, members, ENSEMBLE)
+    above = [i for i in split.train if split.accuracy[i] >= PRUNE_BELOW]
+    cells = [rows[i].arch for i in above]
+    accuracy = torch.from_numpy(split.accuracy[above])
+    skeletons = config.ranker.skeletons
+    ranker_data = RankerData.of(cells, accuracy, skeletons=skeletons, seed=config.seed)
+    ranker = fit_ranker(ranker_data, config.ranker, seed=config.seed)
+    note(f"ranker: {config.ranker.trees} trees")
+    model = GennapeModel(encoder, members, ENSEMBLE, ranker)
     model.space = space
     model.set_references(train_store)
     card = _card(config, split, model, data, trainer.outcomes)
@@ -115,16 +123,24 @@ def _claim(out: Path, config: PretrainConfig, rows: list[Labelled]) -> None:
     """Make the run folder this configuration's and these labels', or refuse."""
     out.mkdir(parents=True, exist_ok=True)
     labels = hashlib.sha256(repr([(row.key, row.labels) for row in rows]).encode()).hexdigest()
-    for name, what, text in (
-        (CONFIG_FILE, "settings", json.dumps(config.to_dict(), indent=1) + "\n"),
-        (LABELS_FILE, "labels", labels + "\n"),
+    settings = json.dumps(config.to_dict(), indent=1) + "\n"
+    for name, what, text, same in (
+        (CONFIG_FILE, "settings", settings, lambda old: _continues(old, settings)),
+        (LABELS_FILE, "labels", labels + "\n", lambda old: old == labels + "\n"),
     ):
         path = out / name
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and not same(path.read_text(encoding="utf-8")):
             raise InvalidInputError(
                 f"{path} belongs to other {what}: resume with those, or choose another folder"
             )
         path.write_text(text, encoding="utf-8")
+
+
+def _continues(found: str, settings: str) -> bool:
+    try:
+        return continues(json.loads(found), json.loads(settings))
+    except ValueError:
+        return False
 
 
 def _data(rows: list[Labelled], split: Split, *, extra: bool) -> TrainingData:
@@ -169,13 +185,14 @@ def _card(
     for name in outputs:
         if name == "flops":
             continue
-        kept = truth >= PRUNE_BELOW
+        member = model.members[name]
+        assert isinstance(member, Member)
         results[name] = {
-            "all": {"mae": mae(truth, outputs[name]), "srcc": srcc(truth, outputs[name])},
-            "from_80": {
-                "mae": mae(truth[kept], outputs[name][kept]),
-                "srcc": srcc(truth[kept], outputs[name][kept]),
-            },
+            part: (
+                {"mae": mae(truth[kept], outputs[name][kept])} if member.predicts_accuracy else {}
+            )
+            | {"srcc": srcc(truth[kept], outputs[name][kept])}
+            for part, kept in (("all", truth >= 0), ("from_80", truth >= PRUNE_BELOW))
         }
     return {
         "name": "gennape-nb101",

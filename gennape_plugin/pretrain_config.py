@@ -10,13 +10,18 @@ from typing import Any, Final
 from gennape_plugin.core.encoder import EncoderConfig
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.layers import CONVOLUTIONS
+from gennape_plugin.core.pairwise import HIDDEN
 from gennape_plugin.core.pretraining import ContrastiveConfig
 from gennape_plugin.core.regression import RegressionConfig
 
+from .ranker_training import RankerConfig
+
 #: Members with fuzzy clusters.
-CLUSTERED: Final = ("cl+fcm", "cl+fcm+t")
+CLUSTERED: Final = ("cl+fcm", "cl+fcm+t", "cl+fcm+pairwise")
 #: Cluster counts and fuzzifiers that are tried by default.
 GRID: Final = ((5, 1.5), (5, 2.0), (8, 1.5), (8, 2.0))
+#: Grids of members that settings written before there were those members lack.
+_LATER_GRID: Final = {"cl+fcm+pairwise": GRID}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class PretrainConfig:
         encoder: Sizes of the encoder.
         contrastive: Contrastive pretraining.
         heads: Training of the heads.
+        pairwise: Training of the pairwise classifiers.
         graph: Training of the graph-network baselines.
         baselines: Graph networks to train beside: ``kgnn``, ``gcn``, ``gin``.
         grid: For each clustered member, the pairs of cluster count and fuzzifier to try.
@@ -35,12 +41,14 @@ class PretrainConfig:
         choose_on: Validation set that chooses clusters and fuzzifier. The paper chooses on
             the second one, which it also reports; the first keeps the report honest.
         extra: Whether rows with only a validation accuracy join training.
+        ranker: Training of the ranker's trees.
     """
 
     seed: int = 0
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     heads: RegressionConfig = field(default_factory=RegressionConfig)
+    pairwise: RegressionConfig = field(default_factory=lambda: RegressionConfig(hidden=HIDDEN))
     graph: RegressionConfig = field(
         default_factory=lambda: RegressionConfig(learning_rate=1e-4, cosine=False)
     )
@@ -51,6 +59,7 @@ class PretrainConfig:
     grid_epochs: int = 6
     choose_on: str = "validation_1"
     extra: bool = False
+    ranker: RankerConfig = field(default_factory=RankerConfig)
 
     def __post_init__(self) -> None:
         pairs = [pair for choices in self.grid.values() for pair in choices]
@@ -90,7 +99,9 @@ def read_config(path: str) -> PretrainConfig:
             "encoder": EncoderConfig,
             "contrastive": ContrastiveConfig,
             "heads": RegressionConfig,
+            "pairwise": RegressionConfig,
             "graph": RegressionConfig,
+            "ranker": RankerConfig,
         }
         for name, kind in nested.items():
             if name in values:
@@ -100,13 +111,30 @@ def read_config(path: str) -> PretrainConfig:
         if "grid" in values:
             values["grid"] = {
                 name: tuple((int(clusters), float(fuzzifier)) for clusters, fuzzifier in pairs)
-                for name, pairs in values["grid"].items()
+                for name, pairs in {**_LATER_GRID, **values["grid"]}.items()
             }
         return PretrainConfig(**_checked(PretrainConfig(), values))
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}: {error}") from None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(f"{path} does not hold settings of a run: {error}") from None
+
+
+def continues(found: object, settings: Mapping[str, Any]) -> bool:
+    """Whether a run under the settings ``found`` can be taken up under ``settings``.
+
+    Stages of training came one by one: settings that an older run lacks, whole ones or
+    members of the grid, belong to stages that it has not begun.
+
+    Args:
+        found: What :meth:`PretrainConfig.to_dict` wrote then, read back from JSON.
+        settings: What it gives now, likewise.
+    """
+    if not isinstance(found, dict) or not isinstance(found.get("grid"), dict):
+        return False
+    known = {name: value for name, value in settings.items() if name in found}
+    known["grid"] = {k: v for k, v in settings["grid"].items() if k in found["grid"]}
+    return found == known
 
 
 def _checked(defaults: object, values: Any) -> dict[str, Any]:

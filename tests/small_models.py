@@ -1,8 +1,10 @@
 """Graphs, batches and small models for the tests of the networks, the weights and the command."""
 
+import gzip
 import json
 import math
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -128,18 +130,37 @@ def description(**changes: object) -> dict[str, object]:
             "flops": {"kind": "flops"},
         },
         "ensemble": ["cl", "cl+fcm+t", "kgnn", "flops"],
+        "ranker": {"trees": 0, "nodes": 1},
+        "few_shot": None,
         **changes,
     }
 
 
-def small_model(seed: int = 0) -> GennapeModel:
+def paper_description(**changes: object) -> dict[str, object]:
+    """A small model with the six members of the paper's ensemble."""
+    members = dict(description()["members"])
+    pairwise = {"kind": "pairwise", "features": 65, "hidden": 16, "layers": 2, "vector": 4}
+    partition = members["cl+fcm+t"]["partition"]
+    plain = {**members.pop("cl"), "transform": members["cl+fcm+t"]["transform"]}
+    added = {
+        "cl+t": plain,
+        "cl+pairwise": {**pairwise, "partition": None},
+        "cl+fcm+pairwise": {**pairwise, "partition": partition},
+    }
+    return description(members=added | members, ensemble=["cl+t", "cl+fcm+t"], **changes)
+
+
+def small_model(
+    seed: int = 0, describe: Callable[[], dict[str, object]] = description
+) -> GennapeModel:
     """A model with random weights and measured references."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = model_of(description())
-        partition = model.members["cl+fcm+t"].partition
-        partition.components.normal_(std=0.1)
-        partition.centroids.normal_()
+        model = model_of(describe())
+        for member in model.members.values():
+            if getattr(member, "partition", None) is not None:
+                member.partition.components.normal_(std=0.1)
+                member.partition.centroids.normal_()
         store = store_of("nasbench101", 24)
         x = model.encoder.eval()(store.batch(range(24))).detach()
     model.space.fit(x, store.gflops)
@@ -181,5 +202,6 @@ def labels_of(count: int, first: int = 0) -> list[dict[str, object]]:
 
 
 def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    text = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
     return path

@@ -8,6 +8,8 @@ from typing import Any
 from gennape_plugin.core.errors import InvalidInputError
 
 from .base import Family
+from .hiaml import HiAML
+from .inception import Inception
 from .nasbench101 import NASBench101
 from .nasbench201 import NASBench201
 from .nasbench301 import NASBench301
@@ -17,6 +19,7 @@ from .ofa_proxyless import OFAProxyless
 from .ofa_resnet50 import OFAResNet50
 from .transnas101_macro import TransNAS101Macro
 from .transnas101_micro import TransNAS101Micro
+from .two_path import TwoPath
 
 
 @cache
@@ -29,6 +32,9 @@ def families() -> Mapping[str, Family[Any]]:
         OFAProxyless(),
         OFAMobileNetV3(),
         OFAResNet50(),
+        HiAML(),
+        Inception(),
+        TwoPath(),
         NASBenchMacro(),
         TransNAS101Micro(),
         TransNAS101Macro(),
@@ -52,6 +58,8 @@ def family(name: str) -> Family[Any]:
 
 __all__ = [
     "Family",
+    "HiAML",
+    "Inception",
     "NASBench101",
     "NASBench201",
     "NASBench301",
@@ -61,6 +69,7 @@ __all__ = [
     "OFAResNet50",
     "TransNAS101Macro",
     "TransNAS101Micro",
+    "TwoPath",
     "families",
     "family",
 ]

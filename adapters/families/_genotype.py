@@ -58,7 +58,7 @@ def genotype_of(encoding: object) -> Genotype301:
         if isinstance(value, list | tuple) and len(value) == len(CONCAT):
             known = tuple(map(_integer, value)) == CONCAT
         else:
-            known = value == _CONCAT_RANGE
+            known = isinstance(value, range) and value == _CONCAT_RANGE
         if not known:
             raise ArchitectureError(
                 f"{name} of a NAS-Bench-301 genotype is always {list(CONCAT)}, got {shown(value)}"

@@ -105,6 +105,21 @@ def vertex_channels(c_in: int, c_out: int, matrix: Matrix) -> list[int]:
     return channels
 
 
+@dataclass(frozen=True, slots=True)
+class Skeleton101:
+    """The network around a cell; the benchmark's own by default.
+
+    Attributes:
+        channels: Width of the stem; it doubles at every stack but the first.
+        cells: Cells a stack.
+        stacks: Number of stacks.
+    """
+
+    channels: int = STEM_CHANNELS
+    cells: int = CELLS_PER_STACK
+    stacks: int = STACKS
+
+
 class NASBench101(Family[Cell101]):
     """The NAS-Bench-101 search space."""
 
@@ -160,20 +175,29 @@ class NASBench101(Family[Cell101]):
             except ArchitectureError:
                 continue
 
-    def graph(self, arch: Cell101, *, variant: str = "benchmark") -> ComputeGraph:
-        """The network's computation graph on one 32 x 32 image."""
+    def graph(
+        self, arch: Cell101, *, variant: str = "benchmark", skeleton: "Skeleton101 | None" = None
+    ) -> ComputeGraph:
+        """The network's computation graph on one 32 x 32 image.
+
+        Args:
+            arch: The cell.
+            variant: ``"benchmark"``, the same as the paper's.
+            skeleton: Stacks, cells and width of another network around the cell.
+        """
         self._check_variant(variant)
+        skeleton = skeleton or Skeleton101()
         b = GraphBuilder(f"{self.name}/{arch.hash}")
         x = b.input((1, *self.input_shape))
         b.set_scope("stem")
-        x = conv_bn_relu(b, x, STEM_CHANNELS, 3)
-        channels = STEM_CHANNELS
-        for stack in range(STACKS):
+        channels = skeleton.channels
+        x = conv_bn_relu(b, x, channels, 3)
+        for stack in range(skeleton.stacks):
             if stack:
                 b.set_scope(f"downsample{stack}")
                 x = b.append(_downsample(b.nodes[x].shape), (x,))
                 channels *= 2
-            for cell in range(CELLS_PER_STACK):
+            for cell in range(skeleton.cells):
                 b.set_scope(f"stack{stack}.cell{cell}")
                 x = _cell_graph(b, x, channels, arch)
         b.set_scope("head")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-COMMANDS = ("score", "rank", "trace", "info", "pretrain", "evaluate")
+COMMANDS = ("score", "rank", "trace", "info", "pretrain", "finetune", "evaluate", "benchmark")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,17 @@ def parser() -> argparse.ArgumentParser:
     )
     _network(rank, many=True)
     _weights(rank)
+    rank.add_argument(
+        "--population",
+        action="store_true",
+        help="score the networks against each other: better for many of one search space",
+    )
+    rank.add_argument(
+        "--mode",
+        choices=("default", "paper"),
+        default="default",
+        help="whose population score: ours, or GENNAPE's six members",
+    )
     rank.add_argument("--json", action="store_true", help="print JSON")
 
     trace = commands.add_parser("trace", help="show a network's computation graph")
@@ -79,10 +90,23 @@ def parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--half", action="store_true", help="store weights in 16 bits")
     pretrain.add_argument("--device", default="cpu", help="cpu or cuda")
 
+    finetune = commands.add_parser("finetune", help="tune weights to a family by a few labels")
+    finetune.add_argument("--family", required=True, help="family of the architectures")
+    finetune.add_argument("--labels", required=True, metavar="FILE", help="labels, .jsonl(.gz)")
+    finetune.add_argument("--column", required=True, help="column of the accuracies, in percent")
+    finetune.add_argument("--fractions", action="store_true", help="accuracies are fractions")
+    finetune.add_argument("--out", required=True, metavar="FOLDER", help="new weights folder")
+    finetune.add_argument(
+        "--mode", choices=("default", "paper"), default="default", help="whose protocol"
+    )
+    finetune.add_argument("--samples", type=int, help="draw so many labels; all otherwise")
+    finetune.add_argument("--seed", type=int, default=0, help="fixes the draw and the tuning")
+    _weights(finetune)
+
     evaluate = commands.add_parser(
         "evaluate", help="compare predictions with labels, FLOPs, params and conv count beside"
     )
-    evaluate.add_argument("--family", required=True, help="nasbench101 or nasbench201")
+    evaluate.add_argument("--family", required=True, help="family of the architectures")
     evaluate.add_argument("--labels", required=True, metavar="FILE", help="labels, .jsonl(.gz)")
     evaluate.add_argument(
         "--target", metavar="COLUMN", help="label column; the family's default otherwise"
@@ -104,6 +128,28 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
     evaluate.add_argument("--json", metavar="FILE", help="also write the results to FILE")
+
+    bench = commands.add_parser(
+        "benchmark", help="the paper's tables and ours, from a folder of labels (resumable)"
+    )
+    bench.add_argument("--data", required=True, metavar="FOLDER", help="folder of labels files")
+    bench.add_argument("--out", required=True, metavar="FOLDER", help="results, report, plots")
+    bench.add_argument(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="FAMILY=FILE",
+        help="labels of a family from FILE instead; may be given several times",
+    )
+    bench.add_argument(
+        "--weights", nargs="+", metavar="NAME", help="shipped name or folder; several are seeds"
+    )
+    bench.add_argument("--only", nargs="+", default=[], metavar="TASK", help="some pools only")
+    bench.add_argument("--seeds", type=int, default=5, help="draws of 50 labels")
+    bench.add_argument("--resamples", type=int, default=200, help="bootstrap resamples")
+    bench.add_argument(
+        "--paper-tuning", action="store_true", help="also fine-tune by the paper's protocol (slow)"
+    )
     return top
 
 

@@ -4,17 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
-from gennape_plugin.evaluate import LABEL_SETS, evaluate
+from gennape_plugin.evaluate import evaluate
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of metrics and write it as JSON where asked."""
-    if args.family not in LABEL_SETS:
-        raise InvalidInputError(
-            f"unknown family {args.family!r}: choose from {', '.join(LABEL_SETS)}"
-        )
     models = [Gennape.from_pretrained(name).model for name in args.weights or [DEFAULT_WEIGHTS]]
     result = evaluate(
         models,

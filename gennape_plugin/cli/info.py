@@ -46,8 +46,10 @@ def _summary(card: Mapping[str, Any]) -> str:
     for member, sets in results.items() if isinstance(results, dict) else ():
         with suppress(KeyError, TypeError, ValueError):
             numbers = sets["from_80"]
+            # Members that only order networks have no error in points.
+            error = f"MAE {numbers['mae']:.3f} points, " if "mae" in numbers else ""
             lines.append(
-                f"  {member:10s} second validation set, cells from 80 %: "
-                f"MAE {numbers['mae']:.3f} points, SRCC {numbers['srcc']:.4f}"
+                f"  {member:15s} second validation set, cells from 80 %: "
+                f"{error}SRCC {numbers['srcc']:.4f}"
             )
     return "\n".join(lines)

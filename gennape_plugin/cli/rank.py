@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 from gennape_plugin.prediction import table
 
@@ -13,15 +14,23 @@ def run(args: argparse.Namespace) -> int:
     """Print a ranking."""
     graphs = graphs_of(args.networks, args.input)
     estimator = Gennape.from_pretrained(args.weights or DEFAULT_WEIGHTS, device=args.device)
-    ranking = estimator.rank(graphs)
+    if args.mode == "paper" and not args.population:
+        raise InvalidInputError("--mode paper ranks networks against each other: add --population")
+    if args.population:
+        ranking = estimator.rank_population(graphs, mode=args.mode)
+    else:
+        ranking = estimator.rank(graphs)
     if args.json:
         print(json.dumps([prediction.to_dict() for prediction in ranking], indent=1))
     else:
         print(table(ranking))
         print(f"\naccuracy: {ranking[0].unit}; +-: among members")
-        if not all(prediction.familiar for prediction in ranking):
+        if args.population:
+            print("score: normal score among these networks")
+        if any(not p.familiar and p.basis != "labels" for p in ranking):
+            placed = "" if args.population else "placed by size and depth alone, and "
             print(
-                "distance above 1: unlike the training graphs; placed by FLOPs alone, and the "
-                "accuracy is an extrapolation not to be relied on"
+                f"distance above 1: unlike the training graphs; {placed}the accuracy is an "
+                "extrapolation not to be relied on"
             )
     return 0

@@ -50,16 +50,19 @@ class TestScoreHeedsDistance:
         model = small_model()
         return model, model.predict(store_of("nasbench101", 6))
 
-    def test_near_graphs_get_the_ensemble_and_far_ones_their_flops(self) -> None:
+    def test_near_graphs_get_the_ensemble_and_far_ones_their_size(self) -> None:
         model, near = self.outputs()
         distance = torch.tensor([0.0, 0.5, 1.0, 1.01, 3.0, 50.0])
         score = model.score(replace(near, distance=distance))
         torch.testing.assert_close(score[:3], model.ensemble_score(near.members)[:3])
-        flops = model.standardised(near.members)["flops"]
-        torch.testing.assert_close(score[3:], flops[3:])
-        assert not torch.allclose(flops, model.ensemble_score(near.members))
+        size = model.ranker.size(near.statistics).float()
+        torch.testing.assert_close(score[3:], size[3:])
+        assert not torch.allclose(size, model.ensemble_score(near.members))
 
-    def test_far_graphs_rank_as_their_flops_do(self) -> None:
+    def test_far_graphs_rank_as_their_sizes_do(self) -> None:
         model, near = self.outputs()
         far = replace(near, distance=torch.full((6,), 2.0))
-        assert model.score(far).argsort().tolist() == near.members["flops"].argsort().tolist()
+        assert (
+            model.score(far).argsort().tolist()
+            == model.ranker.size(near.statistics).argsort().tolist()
+        )

@@ -78,7 +78,7 @@ class TestRoundTrip:
     def test_half_precision_is_close(self, tmp_path, saved, monkeypatch):
         monkeypatch.setattr(module, "_HALVED", 1)
         save_small_model(tmp_path, half=True)
-        assert (tmp_path / WEIGHTS_FILE).stat().st_size < 0.55 * (
+        assert (tmp_path / WEIGHTS_FILE).stat().st_size < 0.65 * (
             saved / WEIGHTS_FILE
         ).stat().st_size
         model, _ = load_model(tmp_path)
@@ -92,8 +92,11 @@ class TestRoundTrip:
         monkeypatch.setattr(module, "_HALVED", 1000)
         save_small_model(tmp_path, half=True)
         tensors = load((tmp_path / WEIGHTS_FILE).read_bytes())
-        assert {t.dtype for t in tensors.values() if t.numel() >= 1000} == {torch.float16}
-        assert {t.dtype for t in tensors.values() if t.numel() < 1000} == {torch.float32}
+        learned = {name for name, _ in small_model().named_parameters()}
+        large = {name for name, tensor in tensors.items() if tensor.numel() >= 1000}
+        assert {tensors[name].dtype for name in large & learned} == {torch.float16}
+        # Buffers are row numbers, thresholds and centroids: exact, however large.
+        assert {t.dtype for n, t in tensors.items() if n not in large & learned} == {torch.float32}
 
     @pytest.mark.parametrize(("value", "half"), [(float("nan"), False), (1e5, True)])
     def test_what_could_not_be_loaded_is_not_saved(self, tmp_path, monkeypatch, value, half):

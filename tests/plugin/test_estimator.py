@@ -7,7 +7,14 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import CaptureError, CaptureWarning, InvalidInputError, WeightsError
 from gennape_plugin.core.graph_json import save_graph
-from small_models import CARD, UnchangedRng, chain, graphs_of, small_model
+from small_models import (
+    CARD,
+    UnchangedRng,
+    chain,
+    graphs_of,
+    paper_description,
+    small_model,
+)
 from torch import nn
 
 from gennape_plugin import ComputeGraph, Gennape, GennapeError, GraphBuilder, Prediction
@@ -54,6 +61,19 @@ class TestScore:
         assert list(prediction.members) == ["cl", "cl+fcm+t", "kgnn", "flops"]
         assert prediction.members["flops"] == pytest.approx(graph.flops / 1e9)
         assert prediction.members["cl"] == pytest.approx(float(100 * outputs["cl"][0]))
+
+    def test_scores_of_pairwise_classifiers_are_no_accuracies(self):
+        graph = graphs_of("nasbench101", 1, 60)[0]
+        model = small_model(describe=paper_description)
+        model.ensemble = ("cl+t", "cl+pairwise", "flops")
+        found = model.predict(GraphStore.of([graph]))
+        prediction = Gennape(model, CARD).score(graph)
+        raw = {name: float(values[0]) for name, values in found.members.items()}
+        assert prediction.members["cl+pairwise"] == pytest.approx(raw["cl+pairwise"])
+        assert prediction.members["cl+t"] == pytest.approx(100 * raw["cl+t"])
+        assert prediction.accuracy == pytest.approx(min(max(100 * raw["cl+t"], 0), 100))
+        assert prediction.accuracy_std == 0
+        assert f"cl+pairwise {raw['cl+pairwise']:.2f}  " in str(prediction)
 
     def test_module_graph_and_file_agree(self, estimator, tmp_path):
         space = family("nasbench101")

@@ -8,7 +8,8 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core import metrics
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import ArchitectureError, InvalidInputError, LabelsError
-from small_models import labels_of, small_model, write_rows
+from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
+from small_models import labels_of, paper_description, small_model, write_rows
 
 from gennape_plugin.evaluate import BASELINES, METRICS, evaluate
 from gennape_plugin.labels import read_labels
@@ -84,6 +85,33 @@ class TestNASBench201:
             if name == "ensemble":
                 assert found.pop("mae") == pytest.approx(metrics.mae(truth, values), abs=1e-5)
             assert found == pytest.approx(expected_metrics(truth, values), abs=1e-6)
+
+    def test_the_papers_ensemble(self, cells):
+        """By rank, with equal weights or, where the model was fine-tuned, its own."""
+        graphs, truth = self.graphs(cells)
+        model = small_model(describe=paper_description)
+        outputs = model.outputs(GraphStore.of(graphs))
+        weights = {name: float(i) for i, name in enumerate(PAPER_MEMBERS)}
+        for expected in (paper_zero_shot(outputs), paper_score(outputs, weights)):
+            found = evaluate([model], cells, family_name="nasbench201", resamples=5).results
+            srcc = metrics.srcc(truth, expected.numpy())
+            assert found["paper rule"]["srcc"]["mean"] == pytest.approx(srcc, abs=1e-9)
+            assert "mae" not in found["paper rule"]
+            for name in ("cl+pairwise", "cl+fcm+pairwise"):
+                assert "mae" not in found[name]
+                srcc = metrics.srcc(truth, outputs[name].double().numpy())
+                assert found[name]["srcc"]["mean"] == pytest.approx(srcc, abs=1e-6)
+            model.set_paper_weights(weights)
+
+    def test_pairwise_scores_join_no_mean_of_accuracies(self, cells):
+        graphs, truth = self.graphs(cells)
+        model = small_model(describe=paper_description)
+        model.ensemble = ("cl+t", "cl+pairwise", "flops")
+        found = evaluate([model], cells, family_name="nasbench201", resamples=5).results
+        predicted = model.outputs(GraphStore.of(graphs))["cl+t"].double().numpy()
+        assert found["ensemble"]["mae"]["mean"] == pytest.approx(
+            metrics.mae(truth, predicted), abs=1e-5
+        )
 
     def test_baselines_equal_direct_calls(self, result, cells):
         graphs, truth = self.graphs(cells)

@@ -12,6 +12,7 @@ GOOD = Prediction(
     accuracy_std=0.321,
     dataset="CIFAR-10",
     unit="test accuracy after 108 epochs",
+    basis="members",
     flops=81_620_000,
     params=269_722,
     members={"cl": 93.1, "kgnn": 93.8, "flops": 0.08162},
@@ -35,12 +36,20 @@ def test_text():
 
 
 def test_far_from_training_it_says_so():
-    far = replace(GOOD, distance=3.0)
+    far = replace(GOOD, distance=3.0, basis="size")
     assert GOOD.familiar
     assert not far.familiar
-    assert "of FLOPs alone" in str(far)
+    assert "of size and depth alone" in str(far)
     assert "93.46 %, extrapolated: do not rely on it" in str(far)
     assert "?" in table([far]).splitlines()[1]
+
+
+def test_what_a_score_is_made_of():
+    assert "among the networks given together" in str(replace(GOOD, basis="population"))
+    tuned = replace(GOOD, basis="labels", distance=3.0)
+    assert "from the labels of fine-tuning" in str(tuned)
+    assert "93.46 % +- 0.32\n" in str(tuned)
+    assert "?" not in table([tuned])
 
 
 def test_notes_stand_below():

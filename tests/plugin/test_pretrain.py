@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,19 +16,24 @@ from small_models import UnchangedRng, graphs_of, labels_of, write_rows
 from gennape_plugin import Gennape
 from gennape_plugin.labels import read_labels
 from gennape_plugin.pretrain import pretrain
-from gennape_plugin.pretrain_config import PretrainConfig
+from gennape_plugin.pretrain_config import CLUSTERED, GRID, PretrainConfig, read_config
 from gennape_plugin.protocol import split_nasbench101
+from gennape_plugin.ranker_training import RankerConfig
 
 TINY = PretrainConfig(
     encoder=EncoderConfig(width=32, layers=2, heads=2, hidden=16),
     contrastive=ContrastiveConfig(epochs=2, batch_size=32, eigenvalues=8, projection=8),
     heads=RegressionConfig(epochs=3, hidden=16, layers=1),
+    pairwise=RegressionConfig(epochs=3, hidden=16, layers=1),
     graph=RegressionConfig(epochs=1, learning_rate=1e-3),
-    grid={"cl+fcm": ((3, 2.0), (4, 2.0)), "cl+fcm+t": ((3, 2.0), (4, 2.0))},
+    grid=dict.fromkeys(CLUSTERED, ((3, 2.0), (4, 2.0))),
     grid_epochs=1,
+    ranker=RankerConfig(skeletons=100, trees=10, leaves=4),
 )
-SHORT = replace(TINY, grid={"cl+fcm": ((3, 2.0),), "cl+fcm+t": ((3, 2.0),)}, baselines=())
-STAGES = ["contrastive", "cl", "cl+t", "cl+fcm", "cl+fcm+t", "kgnn"]
+SHORT = replace(TINY, grid=dict.fromkeys(CLUSTERED, ((3, 2.0),)), baselines=())
+MEMBERS = ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "cl+pairwise", "cl+fcm+pairwise", "kgnn"]
+STAGES = ["contrastive", *MEMBERS]
+NOTED = [*MEMBERS, "ranker"]
 
 
 class KilledError(Exception):
@@ -63,16 +69,16 @@ def test_every_stage_is_reported(finished):
     assert stages == STAGES
     assert [r[1:3] for r in reports if r[0] == "contrastive"] == [(1, 2), (2, 2)]
     grid = {r[0] for r in reports if "C=" in r[0]}
-    assert grid == {f"{m} C={c} m=2.0" for m in ("cl+fcm", "cl+fcm+t") for c in (3, 4)}
+    assert grid == {f"{m} C={c} m=2.0" for m in CLUSTERED for c in (3, 4)}
     assert notes[0] == "96 training graphs, 120 in all"
-    assert [note.partition(":")[0] for note in notes[2:]] == STAGES[1:]
+    assert [note.partition(":")[0] for note in notes[2:]] == NOTED
 
 
 def test_the_weights_work(finished):
     estimator = Gennape.from_pretrained(finished[0])
     assert estimator.model.ensemble == ("cl+fcm+t", "cl+t")
     prediction = estimator.score(graphs_of("nasbench201", 1)[0])
-    assert list(prediction.members) == ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "kgnn", "flops"]
+    assert list(prediction.members) == [*MEMBERS, "flops"]
     assert prediction.unit.startswith("mean CIFAR-10 test accuracy")
 
 
@@ -99,12 +105,16 @@ def test_the_card_reports_the_second_validation_set(finished, labels):
     kept = truth >= 0.8
     assert 2 < kept.sum() < len(kept)
     card = Gennape.from_pretrained(folder).card
+    assert list(card["validation_2"]) == MEMBERS
     for name, results in card["validation_2"].items():
         found = np.array([p.members[name] for p in predictions]) / 100
         for part, rows_of in (("all", slice(None)), ("from_80", kept)):
-            assert results[part]["mae"] == pytest.approx(
-                mae(truth[rows_of], found[rows_of]), rel=1e-3
-            )
+            if "pairwise" in name:  # a score, and no accuracy
+                assert list(results[part]) == ["srcc"]
+            else:
+                assert results[part]["mae"] == pytest.approx(
+                    mae(truth[rows_of], found[rows_of]), rel=1e-3
+                )
             assert results[part]["srcc"] == pytest.approx(
                 srcc(truth[rows_of], found[rows_of]), abs=1e-3
             )
@@ -137,7 +147,9 @@ def test_a_finished_run_is_not_repeated(finished, labels, tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("stage", ["contrastive", "cl+t", "cl+fcm C=4 m=2.0", "kgnn"])
+@pytest.mark.parametrize(
+    "stage", ["contrastive", "cl+t", "cl+fcm C=4 m=2.0", "cl+pairwise", "kgnn"]
+)
 def test_a_killed_run_is_taken_up_again(finished, labels, tmp_path, stage):
     def kill(name, epoch, epochs, losses):
         if name == stage:
@@ -159,7 +171,42 @@ def test_a_killed_run_is_taken_up_again(finished, labels, tmp_path, stage):
     assert not list(tmp_path.rglob("*.partial"))
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"grid_epochs": 2}, {"extra": True}])
+def test_a_run_from_before_the_pairwise_classifiers_is_taken_up(finished, labels, tmp_path):
+    """Only they train; settings without them belong to the same run."""
+    folder = shutil.copytree(finished[0], tmp_path / "old")
+    settings = json.loads((folder / "config.json").read_text())
+    whole = json.dumps(settings)
+    del settings["pairwise"], settings["grid"]["cl+fcm+pairwise"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    for name in ("cl+pairwise", "cl+fcm+pairwise"):
+        (folder / "members" / f"{name}.safetensors").unlink()
+    reports = []
+    pretrain(labels, folder, TINY, progress=lambda *r: reports.append(r[0].partition(" ")[0]))
+    assert set(reports) == {"cl+pairwise", "cl+fcm+pairwise"}
+    assert_same_weights(folder, finished[0])
+    assert json.loads((folder / "config.json").read_text()) == json.loads(whole)
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "not JSON", '{"grid": {}, "seed": 0, "more": 1}'])
+def test_settings_that_are_none(finished, labels, tmp_path, text):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(text)
+    with pytest.raises(InvalidInputError, match=r"config\.json belongs to other settings"):
+        pretrain(labels, folder, TINY)
+    assert (folder / "config.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"grid_epochs": 2},
+        {"extra": True},
+        {"pairwise": RegressionConfig(epochs=4, hidden=16, layers=1)},
+        {"grid": {**TINY.grid, "cl+fcm": ((3, 2.0),)}},
+    ],
+)
 def test_another_configuration_is_refused(finished, labels, changes):
     with pytest.raises(InvalidInputError, match=r"config\.json belongs to other settings"):
         pretrain(labels, finished[0], replace(TINY, **changes))
@@ -189,10 +236,19 @@ def test_half_precision(labels, tmp_path, monkeypatch):
     pretrain(labels, tmp_path / "half", config, half=True)
     pretrain(labels, tmp_path / "full", config)
     sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("half", "full")]
-    assert sizes[0] < 0.6 * sizes[1]
+    assert sizes[0] < 0.75 * sizes[1]
     graph = graphs_of("nasbench101", 1)[0]
     half, full = (Gennape.from_pretrained(tmp_path / n).score(graph) for n in ("half", "full"))
     assert half.accuracy == pytest.approx(full.accuracy, abs=0.05)
+
+
+def test_settings_from_before_the_pairwise_classifiers_are_read(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"grid": {"cl+fcm": [[5, 1.5]], "cl+fcm+t": [[8, 2]]}}')
+    config = read_config(str(path))
+    assert config.grid["cl+fcm+t"] == ((8, 2.0),)
+    assert config.grid["cl+fcm+pairwise"] == GRID
+    assert config.pairwise.hidden == 128
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +291,7 @@ class TestRefusals:
             ({"choose_on": "test"}, "validation_1"),
             ({"baselines": ("gat",)}, "choose from kgnn, gcn, gin"),
             ({"grid": {"cl+fcm": ((3, 2.0),)}}, r"for each of cl\+fcm, cl\+fcm\+t"),
-            ({"grid": {"cl+fcm": ((3, 2.0),), "cl+fcm+t": ()}}, "at least one"),
+            ({"grid": {**TINY.grid, "cl+fcm+t": ()}}, "at least one"),
         ],
     )
     def test_settings(self, changes, message):

@@ -1,0 +1,64 @@
+"""The part of a network that its output depends on.
+
+Search spaces have the operation ``none``, which passes zeros on. What only a ``none``
+reads does nothing, and what reads only constants is one; neither adds capacity, though
+both are trained and counted as FLOPs. Statistics and embeddings are taken without them.
+"""
+
+from .graph import ComputeGraph
+from .node import Node, make_node
+
+_SUMS = frozenset({"add", "sub"})
+
+
+def effective(graph: ComputeGraph) -> ComputeGraph:
+    """``graph`` without ``none`` operations and what they make pointless.
+
+    Sums lose their constant terms (biases of batch norms count as constants); a graph
+    without ``none``, or with nothing else, is returned as it is.
+    """
+    if not any(node.op == "zero" for node in graph.nodes):
+        return graph
+    count = len(graph.nodes)
+    constant = [False] * count
+    # What stands for a node's value: itself, or the one term that is left of its sum.
+    stands = list(range(count))
+    operands: list[tuple[int, ...]] = []
+    nodes: list[Node] = list(graph.nodes)
+    for i, (node, reads) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        reads = tuple(stands[o] for o in reads)
+        if (
+            node.op == "zero"
+            or (reads and all(constant[o] for o in reads))
+            or (node.op == "mul" and any(constant[o] for o in reads))
+        ):
+            constant[i] = True
+        elif node.op in _SUMS and any(constant[o] for o in reads):
+            left = tuple(o for o in reads if not constant[o])
+            if all(nodes[o].shape == node.shape for o in left):
+                reads = left
+                if len(left) == 1:
+                    stands[i] = left[0]
+                else:
+                    shapes = tuple(nodes[o].shape for o in left)
+                    nodes[i] = make_node(node.op, dict(node.attrs), shapes, in_axis=node.in_axis)
+        operands.append(reads)
+    if constant[-1]:
+        return graph
+    alive = [node.op == "input" for node in nodes]
+    alive[-1] = True
+    for i in range(count - 1, -1, -1):
+        if alive[i]:
+            for operand in operands[i]:
+                alive[operand] = True
+    keep = [i for i in range(count) if alive[i]]
+    number = {old: new for new, old in enumerate(keep)}
+    heirs: dict[int, int] = {}
+    return ComputeGraph(
+        [nodes[i] for i in keep],
+        [tuple(number[o] for o in operands[i]) for i in keep],
+        weight_of=[heirs.setdefault(graph.weight_of[i], number[i]) for i in keep],
+        scopes=[graph.scopes[i] for i in keep],
+        name=graph.name,
+        _trusted=True,
+    )

@@ -1,0 +1,37 @@
+"""``gennape benchmark``: the paper's tables and ours."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gennape_plugin.benchmark import BenchmarkConfig, benchmark
+from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.estimator import DEFAULT_WEIGHTS, weights_folder
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write the report and name it."""
+    labels = {}
+    for text in args.labels:
+        name, equals, path = text.partition("=")
+        if not equals or not Path(path).is_file():
+            raise InvalidInputError(f"--labels {text}: give FAMILY=FILE, an existing file")
+        labels[name] = Path(path)
+    if not Path(args.data).is_dir():
+        raise InvalidInputError(f"{args.data} is not a folder: give the folder of labels files")
+    config = BenchmarkConfig(
+        seeds=tuple(range(args.seeds)),
+        resamples=args.resamples,
+        paper_tuning=args.paper_tuning,
+        only=tuple(args.only),
+    )
+    benchmark(
+        Path(args.data),
+        Path(args.out),
+        [weights_folder(name) for name in args.weights or [DEFAULT_WEIGHTS]],
+        labels=labels,
+        config=config,
+        note=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    print((Path(args.out) / "report.md").read_text(encoding="utf-8"))
+    return 0

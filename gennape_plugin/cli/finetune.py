@@ -1,0 +1,49 @@
+"""``gennape finetune``: tune weights to a family by a few labels."""
+
+import argparse
+import random
+from pathlib import Path
+
+from gennape_plugin.adapters.families import family
+from gennape_plugin.core.errors import InvalidInputError, LabelsError
+from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.labels import accuracies, read_labels
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tune, say how it went, and write a weights folder."""
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()):
+        raise InvalidInputError(f"{out} is not empty: give a new folder")
+    space = family(args.family)
+    rows = read_labels(args.labels, space)
+    archs, values = accuracies(rows, args.column, args.labels, fractions=args.fractions)
+    if args.samples is not None:
+        if args.samples > len(archs):
+            raise InvalidInputError(
+                f"--samples {args.samples}: {args.labels} holds {len(archs)} architectures"
+            )
+        chosen = random.Random(args.seed).sample(range(len(archs)), args.samples)
+        archs, values = [archs[i] for i in chosen], [values[i] for i in chosen]
+    estimator = Gennape.from_pretrained(args.weights or DEFAULT_WEIGHTS, device=args.device)
+    try:
+        tuned = estimator.fine_tune(
+            (space.graph(arch) for arch in archs),
+            values,
+            mode=args.mode,
+            dataset=space.dataset,
+            seed=args.seed,
+        )
+    except LabelsError as error:
+        raise LabelsError(f"{args.labels}: {error}") from None
+    tuned.save(out)
+    facts = tuned.card["fine_tuned"]
+    print(f"{facts['labels']} labels of {space.title}, mode {args.mode}: {out}")
+    if args.mode == "default":
+        print(
+            f"cross-validated SRCC {facts['cross_validated_srcc']:.3f}, "
+            f"zero-shot {facts['zero_shot_srcc']:.3f} on the same labels"
+        )
+        if facts["kept_zero_shot_order"]:
+            print("the labels did not improve the ranking, so the zero-shot order is kept")
+    return 0
