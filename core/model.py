@@ -7,7 +7,7 @@ pickles.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,9 @@ from .model_outputs import Outputs
 from .ranker import Ranker
 from .space import EmbeddingSpace
 from .trees import BoostedTrees
+
+#: Share of a population within distance 1 from which the trained members rank it.
+_LIKE_TRAINING: Final = 0.9
 
 
 class GennapeModel(nn.Module):
@@ -153,11 +156,13 @@ class GennapeModel(nn.Module):
     def population_score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
         """Scores of graphs that are ranked against each other, float64.
 
-        After fine-tuning these are the single-architecture scores; before, the ranker's,
-        which use the whole unlabelled population.
+        Fine-tuned models and populations like the training graphs (nine in ten within
+        distance 1) get the single-architecture scores; all others the ranker's, which use
+        the whole unlabelled population.
         """
-        if self.few_shot is not None and bool(self.few_shot.blend):
-            return self.score(outputs)
+        near = float((outputs.distance <= 1).float().mean()) if len(outputs.distance) else 0.0
+        if (self.few_shot is not None and bool(self.few_shot.blend)) or near >= _LIKE_TRAINING:
+            return self.score(outputs).double()
         scores: Tensor = self.ranker(outputs.statistics)
         return scores
 

@@ -64,7 +64,7 @@ def zero_shot(
             for metric, function in METRICS.items()
         }
         if name in accuracies:
-            errors = [100 * mae(pool.truth, values) for values in predicted]
+            errors = [mae(pool.truth, values) for values in predicted]
             figures[name]["mae"] = {"mean": fmean(errors), "sd": pstdev(errors)}
     return figures
 
@@ -105,12 +105,12 @@ def tuned_default(
         ranked = predicted if bool(few.blend) else model.population_score(others).numpy()
         runs.append(
             {name: metric(truth, ranked) for name, metric in METRICS.items()}
-            | {"mae": 100 * mae(truth, predicted), "kept_zero_shot": float(not few.blend)}
+            | {"mae": mae(truth, predicted), "kept_zero_shot": float(not few.blend)}
         )
     return {OURS: _over(runs)}
 
 
-def tuned_paper(model: GennapeModel, outputs: Outputs, pool: Pool, seeds: Sequence[int]) -> Figures:
+def tuned_paper(model: GennapeModel, pool: Pool, seeds: Sequence[int]) -> Figures:
     """The paper's fine-tuning of every member, and their weighted ensemble."""
     accuracy = torch.from_numpy(pool.truth).float()
     runs: dict[str, list[dict[str, float]]] = {}
@@ -123,7 +123,7 @@ def tuned_paper(model: GennapeModel, outputs: Outputs, pool: Pool, seeds: Sequen
         for name, values in scores.items():
             figures = {metric: function(truth, values) for metric, function in METRICS.items()}
             if name in found and name not in tuned.orders:
-                figures["mae"] = 100 * mae(truth, values)
+                figures["mae"] = mae(truth, values)
             runs.setdefault(name, []).append(figures)
     return {name: _over(figures) for name, figures in runs.items()}
 

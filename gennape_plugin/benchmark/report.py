@@ -94,6 +94,25 @@ def _paper_tables(tasks: Mapping[str, Any]) -> list[str]:
         ]
         found += ["### Table 3 (NB-101, validation 2)", _table(["method", "MAE", "SRCC"], rows)]
     families = {name: task for name, task in chosen.items() if name != "nasbench101"}
+    measured = {name: task for name, task in families.items() if "proxies" in task}
+    if measured:
+        printed = _FIGURES["Table 1: SRCC of zero-cost proxies"]
+        columns = ["Synflow", "Jacov", "Fisher", "Snip", "FLOPs", "nwot", "grad_norm", "params"]
+        rows = [
+            [
+                _title(task),
+                *(
+                    f"{_cell(task['proxies'].get(column.lower()))} / "
+                    f"{printed.get(name, {}).get(column, _NONE)}"
+                    for column in columns
+                ),
+            ]
+            for name, task in measured.items()
+        ]
+        found += [
+            "### Table 1: SRCC of zero-cost proxies, 300 networks a family",
+            _table(["family", *columns], rows),
+        ]
     layouts = (
         ("Table 4: MAE in %, 50 labels", "mae", True, list(_MEMBERS)[:4]),
         ("Tables 5 and 8: SRCC, zero-shot", "srcc", False, list(_MEMBERS)),

@@ -15,13 +15,13 @@ from gennape_plugin.core.weights import WEIGHTS_FILE, load_model
 from gennape_plugin.label_sets import label_set
 from gennape_plugin.pools import Pool, read_pool
 
-from . import measure
+from . import measure, slow
 from .cache import cached_outputs, digest
 from .report import write_report
 from .tasks import TASKS, Task
 
 #: Changes with whatever makes old figures wrong.
-VERSION = "2"
+VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,17 @@ class BenchmarkConfig:
         seeds: Draws of 50 labels.
         resamples: Bootstrap resamples of zero-shot figures of a single model.
         paper_tuning: Also fine-tune by the paper's protocol (minutes a pool and seed).
+        comparators: Also train Table 3's comparators (minutes each and seed).
+        proxies: Also run Table 1's zero-cost proxies on 300 networks a family (hours for
+            those with large images).
         only: Names of tasks; all where empty.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     resamples: int = 200
     paper_tuning: bool = False
+    comparators: bool = False
+    proxies: bool = False
     only: tuple[str, ...] = ()
 
 
@@ -183,6 +188,20 @@ def _task(
         result["with_labels"] |= part(
             "tuned-paper",
             str(config.seeds),
-            lambda: measure.tuned_paper(models[0], outputs(0), pool(), config.seeds),
+            lambda: measure.tuned_paper(models[0], pool(), config.seeds),
+        )
+    if task.family == "nasbench101" and config.comparators:
+        note("Table 3's comparators")
+        result["figures"] |= part(
+            "comparators",
+            str(config.seeds),
+            lambda: slow.comparators(path, config.seeds[:3], note),
+        )
+    if task.paper and task.family != "nasbench101" and config.proxies:
+        note(f"{task.title}: zero-cost proxies")
+        result["proxies"] = part(
+            "proxies",
+            "",
+            lambda: slow.proxies(path, task.family, out / "parts" / f"{task.name}-proxies.jsonl"),
         )
     return result

@@ -147,9 +147,12 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", nargs="+", default=[], metavar="TASK", help="some pools only")
     bench.add_argument("--seeds", type=int, default=5, help="draws of 50 labels")
     bench.add_argument("--resamples", type=int, default=200, help="bootstrap resamples")
-    bench.add_argument(
-        "--paper-tuning", action="store_true", help="also fine-tune by the paper's protocol (slow)"
-    )
+    for option, what in (
+        ("--paper-tuning", "also fine-tune by the paper's protocol (minutes a pool)"),
+        ("--comparators", "also train NPN, BANANAS and TNASP (minutes each)"),
+        ("--proxies", "also run zero-cost proxies on 300 networks a family (hours)"),
+    ):
+        bench.add_argument(option, action="store_true", help=what)
     return top
 
 

@@ -23,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
         seeds=tuple(range(args.seeds)),
         resamples=args.resamples,
         paper_tuning=args.paper_tuning,
+        comparators=args.comparators,
+        proxies=args.proxies,
         only=tuple(args.only),
     )
     benchmark(

@@ -1,0 +1,96 @@
+"""What takes minutes to hours: Table 3's comparators, Table 1's zero-cost proxies."""
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any, Final
+
+import numpy as np
+
+from gennape_plugin.adapters.families import family
+from gennape_plugin.adapters.torch.proxies import zero_cost
+from gennape_plugin.comparators import table3_comparators
+from gennape_plugin.core.metrics import bootstrap_interval, srcc
+from gennape_plugin.label_sets import label_set
+from gennape_plugin.labels import accuracies, read_labels
+
+#: Networks a family for the proxies, the same for everybody.
+NETWORKS: Final = 300
+#: Table 1's proxies, and two more.
+NAMES: Final = ("synflow", "jacov", "fisher", "snip", "nwot", "grad_norm", "params", "flops")
+_BATCH: Final = {32: 64, 224: 8}
+
+
+def comparators(
+    labels: Path, seeds: Sequence[int], note: Callable[[str], None]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """MAE and SRCC of NPN, BANANAS and TNASP on the second validation set, cells from 80 %."""
+    runs = table3_comparators(labels, seeds=seeds, note=note)["runs"]
+    return {
+        name: {
+            metric: {"mean": fmean(values), "sd": pstdev(values)}
+            for metric in ("mae", "srcc")
+            for values in [[run["validation_2"]["from_80"][metric] for run in of_seeds]]
+        }
+        for name, of_seeds in runs.items()
+    }
+
+
+def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, float]]:
+    """SRCC of zero-cost proxies, with bootstrap intervals, on a fixed draw of networks.
+
+    Weights are PyTorch's initial ones, batches random numbers: 64 samples, or 8 of large
+    images. Every network's values go to ``kept`` at once, so nothing is computed twice.
+    """
+    import torch
+
+    known, space = label_set(family_name), family(family_name)
+    rows = list(read_labels(labels, space, keep=known.keep))
+    rows = [rows[i] for i in next(iter(known.subsets.values()))(rows)]
+    archs, truth = accuracies(rows, known.target, labels, fractions=not known.percent)
+    chosen = random.Random(0).sample(range(len(archs)), min(NETWORKS, len(archs)))
+    found = _read(kept)
+    with kept.open("a", encoding="utf-8") as file:
+        for row in chosen:
+            key = str(archs[row])
+            if key in found:
+                continue
+            with torch.random.fork_rng():
+                torch.manual_seed(row)
+                module = space.module(archs[row])
+            size = space.input_shape[-1]
+            values = zero_cost(
+                module, space.input_shape, names=NAMES, batch_size=_BATCH.get(size, 16), seed=0
+            )
+            found[key] = {name: _rankable(value) for name, value in values.items()}
+            file.write(json.dumps({"arch": key, "values": found[key]}) + "\n")
+            file.flush()
+    labels_of = np.array([truth[row] for row in chosen])
+    results = {}
+    for name in NAMES:
+        scores = np.array([found[str(archs[row])][name] for row in chosen])
+        interval = bootstrap_interval(srcc, labels_of, scores, resamples=1000)
+        results[name] = {
+            "mean": srcc(labels_of, scores), "low": interval.low, "high": interval.high
+        }  # fmt: skip
+    return results
+
+
+def _rankable(value: float) -> float:
+    """Infinities as the largest finite numbers: they have a rank, and JSON can hold them."""
+    return float(np.clip(value, -1e300, 1e300))
+
+
+def _read(path: Path) -> dict[str, Mapping[str, float]]:
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # the last line of a run that was stopped while writing
+            continue
+    return {row["arch"]: row["values"] for row in rows}
