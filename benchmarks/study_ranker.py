@@ -8,51 +8,31 @@ out: the choice is made on three families and reported on the fourth.
 """
 
 import argparse
-import random
-from dataclasses import dataclass, field
-from math import log2
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, pstdev
 
-import numpy as np
 import torch
-from gennape_plugin.adapters.families import NASBench101, family
-from gennape_plugin.adapters.families.nasbench101 import Skeleton101
+from gennape_plugin.adapters.families import family
 from gennape_plugin.core.metrics import srcc
-from gennape_plugin.core.ranker import Ranker, normal_scores, quantiles
-from gennape_plugin.core.statistics import statistics
-from torch import Tensor
+from gennape_plugin.core.ranker import normal_scores, quantiles
 
 from gennape_plugin.label_sets import LABEL_SETS
 from gennape_plugin.labels import read_labels
 from gennape_plugin.pools import Pool, read_pool
 from gennape_plugin.protocol import PRUNE_BELOW, split_nasbench101
-from gennape_plugin.ranker_training import RankerConfig, grown
+from gennape_plugin.ranker_training import RankerConfig, RankerData, fit_ranker
 
 SEEDS = (0, 1, 2)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A configuration.
-
-    Other skeletons are cells rebuilt with other widths and depths, whose label is the cell's
-    own plus ``bonus`` x (1.0 a doubling of depth, 0.7 of width): "bigger is better", a prior.
-    """
-
-    skeletons: int = 0
-    bonus: float = 0.0
-    trees: RankerConfig = field(default_factory=RankerConfig)
-
-
-VARIANTS = {
-    "default": Variant(),
-    "larger trees": Variant(trees=RankerConfig(trees=100, leaves=31)),
-    "smaller trees": Variant(trees=RankerConfig(leaves=7)),
-    "12,000 other skeletons": Variant(12_000),
-    "the same, bonus 0.5": Variant(12_000, 0.5),
-    "the same, bonus 1": Variant(12_000, 1.0),
-    "the same, bonus 2": Variant(12_000, 2.0),
+DEFAULT = RankerConfig()
+CONFIGS = {
+    "default": DEFAULT,
+    "no bonus for depth and width": replace(DEFAULT, depth_bonus=0.0, width_bonus=0.0),
+    "half the bonus": replace(DEFAULT, depth_bonus=0.5, width_bonus=0.35),
+    "twice the bonus": replace(DEFAULT, depth_bonus=2.0, width_bonus=1.4),
+    "no other skeletons": replace(DEFAULT, skeletons=0),
+    "larger trees": replace(DEFAULT, leaves=31, trees=100),
+    "smaller trees": replace(DEFAULT, leaves=7),
 }
 
 
@@ -63,28 +43,25 @@ def main() -> None:
     rows = list(read_labels(data / LABEL_SETS["nasbench101"].file, family("nasbench101")))
     split = split_nasbench101(rows)
     above = [i for i in split.train if split.accuracy[i] >= PRUNE_BELOW]
-    space, cells = NASBench101(), [rows[i].arch for i in above]
-    order = normal_scores(torch.from_numpy(split.accuracy[above]))
-    own = torch.from_numpy(np.array([statistics(space.graph(cell)) for cell in cells]))
+    cells, accuracy = [rows[i].arch for i in above], torch.from_numpy(split.accuracy[above])
     pools = {
         name: read_pool(data / known.file, family_name=name)
         for name, known in LABEL_SETS.items()
         if known.development
     }
-    header = "".join(f"{name:>18s}" for name in pools)
-    print(f"{'SRCC, mean ± sd over three seeds':44s}{header}  mean")
+    print(
+        f"{'SRCC, mean ± sd over three seeds':44s}" + "".join(f"{n:>18s}" for n in pools) + "  mean"
+    )
     for name in ("FLOPs", "params", "conv count", "PRIOR8"):
         show(name, {k: [srcc(p.truth, p.baselines[name])] for k, p in pools.items()})
     table: dict[str, dict[str, list[float]]] = {}
     for seed in SEEDS:
-        rebuilt, source, growth = other_skeletons(space, cells, 12_000, seed)
-        for label, variant in VARIANTS.items():
-            x, y = quantiles(own), order
-            if variant.skeletons:
-                target = order[source] + variant.bonus * growth
-                x = torch.cat([x, quantiles(rebuilt)])
-                y = torch.cat([y, (target - target.mean()) / target.std()])
-            ranker = Ranker(grown(x, y, variant.trees, seed=seed))
+        data_of = {
+            count: RankerData.of(cells, accuracy, skeletons=count, seed=seed)
+            for count in {config.skeletons for config in CONFIGS.values()}
+        }
+        for label, config in CONFIGS.items():
+            ranker = fit_ranker(data_of[config.skeletons], config, seed=seed)
             for k, pool in pools.items():
                 for part, values in parts(ranker, pool).items():
                     key = label if part == "trees and PRIOR8" else f"{label}: {part}"
@@ -93,35 +70,28 @@ def main() -> None:
         show(label, figures)
     print("\nleave one family out: chosen on the other three, SRCC on the one left out")
     means = {key: {k: fmean(v) for k, v in figures.items()} for key, figures in table.items()}
-    for name in ("PRIOR8", "FLOPs"):
-        means[name] = {k: srcc(p.truth, p.baselines[name]) for k, p in pools.items()}
-    found = []
-    for left in pools:
-        best = max(means, key=lambda key: fmean(v for k, v in means[key].items() if k != left))
-        found.append(means[best][left])
-        print(f"  {left:18s} {means[best][left]:.3f}  ({best}; FLOPs {means['FLOPs'][left]:.3f})")
-    print(f"  {'mean':18s} {fmean(found):.3f}  (FLOPs {fmean(means['FLOPs'].values()):.3f})")
+    means["PRIOR8"] = {k: srcc(p.truth, p.baselines["PRIOR8"]) for k, p in pools.items()}
+    means["FLOPs"] = {k: srcc(p.truth, p.baselines["FLOPs"]) for k, p in pools.items()}
+    flops = means["FLOPs"]
+    for title, worth in (
+        ("highest mean", lambda key, names: fmean(means[key][k] for k in names)),
+        (
+            "largest least gain over FLOPs",
+            lambda key, names: min(means[key][k] - flops[k] for k in names),
+        ),
+    ):
+        print(f" by the {title} on three:")
+        found = []
+        for left in pools:
+            others = [k for k in pools if k != left]
+            best = max(means, key=lambda key: worth(key, others))
+            found.append(means[best][left])
+            print(f"  {left:18s} {means[best][left]:.3f}  ({best}; FLOPs {flops[left]:.3f})")
+        print(f"  {'mean':18s} {fmean(found):.3f}  (FLOPs {fmean(flops.values()):.3f})")
+        print(f"  on all four it picks: {max(means, key=lambda key: worth(key, list(pools)))}")
 
 
-def other_skeletons(
-    space: NASBench101, cells: list, count: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Statistics of cells in other networks, their cells' rows, and how much larger they are."""
-    rng, usual = random.Random(seed), Skeleton101()
-    table, source, growth = [], [], []
-    for _ in range(count):
-        row = rng.randrange(len(cells))
-        shape = Skeleton101(
-            rng.choice((16, 24, 32, 48, 64, 96, 128)), rng.randint(1, 5), rng.choice((2, 3, 3, 4))
-        )
-        table.append(statistics(space.graph(cells[row], skeleton=shape)))
-        source.append(row)
-        deeper = log2(shape.cells * shape.stacks / (usual.cells * usual.stacks))
-        growth.append(deeper + 0.7 * log2(shape.channels / usual.channels))
-    return torch.from_numpy(np.array(table)), torch.tensor(source), torch.tensor(growth).double()
-
-
-def parts(ranker: Ranker, pool: Pool) -> dict[str, Tensor]:
+def parts(ranker: torch.nn.Module, pool: Pool) -> dict[str, torch.Tensor]:
     """The whole score, and its parts with FLOPs as another member."""
     statistics = pool.store.statistics
     whole = ranker(statistics)

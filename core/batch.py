@@ -142,27 +142,25 @@ class GraphStore:
             store.add(graph)
         return store
 
-    def add(self, graph: ComputeGraph, *, view: PaperGraph | None = None) -> None:
-        """Append one graph.
+    def add(self, graph: ComputeGraph) -> PaperGraph:
+        """Append one graph: features of its :func:`~.effective.effective` part, FLOPs of all.
 
-        Args:
-            graph: The graph. Features are those of its :func:`~.effective.effective` part,
-                FLOPs those of the whole.
-            view: That part's ``paper_view()``, where the caller has it already.
-
-        Raises:
-            InvalidInputError: if nothing of it is left in the paper's view.
+        Returns:
+            That part in the paper's view.
         """
         part = effective(graph)
-        view = part.paper_view() if view is None else view
-        if not view.ops:
-            raise InvalidInputError("an empty graph cannot be scored: it has no operation")
+        view = part.paper_view()
         number = self._kinds
-        kind = [number.setdefault(op, len(number)) for op in view.ops]
-        self._kind.append(np.array(kind, dtype=np.int32))
+        # Operations are interned: few are distinct objects, and only those need hashing.
+        rows = {
+            key: number.setdefault(op, len(number))
+            for key, op in {id(op): op for op in view.ops}.items()
+        }
+        self._kind.append(np.array([rows[id(op)] for op in view.ops], dtype=np.int32))
         self._edges.append(view.edges.astype(np.int32))
         self._gflops.append(graph.flops / 1e9)
         self._statistics.append(statistics(part))
+        return view
 
     def __len__(self) -> int:
         return len(self._gflops)

@@ -1,10 +1,11 @@
 """A hash of a computation graph that does not depend on the numbering of its nodes.
 
 Each node is hashed with everything above it (operands in order, except where the op is
-commutative), then with everything below it; the graph's hash is that of the sorted
-node hashes. Names and scopes play no part. Isomorphic graphs always agree; graphs that
-differ only by symmetries that such colour refinement cannot see would collide, which
-for directed graphs with labelled nodes and ordered operands has not been met.
+commutative), then, where that leaves several nodes equal, with everything below it; the
+graph's hash is that of the sorted node hashes. Names and scopes play no part. Isomorphic
+graphs always agree; graphs that differ only by symmetries that such colour refinement
+cannot see would collide, which for directed graphs with labelled nodes and ordered
+operands has not been met.
 """
 
 from collections import Counter
@@ -52,28 +53,42 @@ def _repeats(operands: tuple[int, ...], *, ordered: bool) -> bytes:
 def canonical_hash(graph: "ComputeGraph") -> str:
     """32 hex digits, equal for graphs that differ only in the order of their nodes."""
     nodes, operands, owner = graph.nodes, graph.operands, graph.weight_of
-    sharers = Counter(owner)
+    # Nodes are interned, so equal ones mostly are one object: identity is the cheapest key.
+    own_bytes = {key: _node_bytes(node) for key, node in {id(n): n for n in nodes}.items()}
+    groups = {o for o, count in Counter(owner).items() if count > 1}
+    sharers = Counter([o for o in owner if o in groups])
     down: list[bytes] = []
     for index, node in enumerate(nodes):
-        parts = [down[operand] for operand in operands[index]]
+        own, reads = own_bytes[id(node)], operands[index]
+        if owner[index] in groups:
+            own += b"%d" % sharers[owner[index]]
+        if len(reads) == 1:
+            down.append(_digest(own + down[reads[0]]))
+            continue
+        parts = [down[operand] for operand in reads]
         if node.op in COMMUTATIVE:
             parts.sort()
-        shared = sharers[owner[index]]
-        own = _node_bytes(node) if shared == 1 else _node_bytes(node) + b"%d" % shared
-        if len(parts) > 1 and len(set(operands[index])) < len(parts):
+        if len(set(reads)) < len(reads):
             # Reading one node twice differs from reading two equal nodes.
-            own += _repeats(operands[index], ordered=node.op not in COMMUTATIVE)
+            own += _repeats(reads, ordered=node.op not in COMMUTATIVE)
         down.append(_digest(own + b"".join(parts)))
-    readers: list[list[bytes]] = [[] for _ in nodes]
-    full = [b""] * len(nodes)
-    for index in range(len(nodes) - 1, -1, -1):
-        full[index] = _digest(down[index] + b"".join(sorted(readers[index])))
-        commutative = nodes[index].op in COMMUTATIVE
-        for position, operand in enumerate(operands[index]):
-            readers[operand].append(full[index] + (b"" if commutative else b"%d" % position))
+    # A node that no other node equals so far is known by what lies above it; only the others
+    # are told apart by their readers, which come later in the order.
+    seen = Counter(down)
+    full = down.copy()
+    if len(seen) < len(nodes):
+        readers: dict[int, list[bytes]] = {i: [] for i, d in enumerate(down) if seen[d] > 1}
+        for index in range(len(nodes) - 1, -1, -1):
+            if index in readers:
+                full[index] = _digest(down[index] + b"".join(sorted(readers[index])))
+            for position, operand in enumerate(operands[index]):
+                if operand in readers:
+                    commutative = nodes[index].op in COMMUTATIVE
+                    readers[operand].append(
+                        full[index] + (b"" if commutative else b"%d" % position)
+                    )
     parts = sorted(full)
-    groups = {root for root, count in sharers.items() if count > 1}
-    for root in groups:
+    for root in sharers:
         members = sorted(full[i] for i, o in enumerate(owner) if o == root)
         parts.append(_digest(b"shared" + b"".join(members)))
     parts[len(full) :] = sorted(parts[len(full) :])

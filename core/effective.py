@@ -25,22 +25,28 @@ def effective(graph: ComputeGraph) -> ComputeGraph:
     stands = list(range(count))
     operands: list[tuple[int, ...]] = []
     nodes: list[Node] = list(graph.nodes)
+    changed: set[int] = set()  # constants, and sums that one term stands for
     for i, (node, reads) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
-        reads = tuple(stands[o] for o in reads)
-        if (
-            node.op == "zero"
-            or (reads and all(constant[o] for o in reads))
-            or (node.op == "mul" and any(constant[o] for o in reads))
-        ):
+        if changed.isdisjoint(reads):
+            if node.op == "zero":
+                constant[i] = True
+                changed.add(i)
+            operands.append(reads)
+            continue
+        reads = tuple([stands[o] for o in reads])
+        constants = sum([constant[o] for o in reads])
+        if node.op == "zero" or constants == len(reads) or (node.op == "mul" and constants):
             constant[i] = True
-        elif node.op in _SUMS and any(constant[o] for o in reads):
-            left = tuple(o for o in reads if not constant[o])
+            changed.add(i)
+        elif node.op in _SUMS and constants:
+            left = tuple([o for o in reads if not constant[o]])
             if all(nodes[o].shape == node.shape for o in left):
                 reads = left
                 if len(left) == 1:
                     stands[i] = left[0]
+                    changed.add(i)
                 else:
-                    shapes = tuple(nodes[o].shape for o in left)
+                    shapes = tuple([nodes[o].shape for o in left])
                     nodes[i] = make_node(node.op, dict(node.attrs), shapes, in_axis=node.in_axis)
         operands.append(reads)
     if constant[-1]:
@@ -56,7 +62,7 @@ def effective(graph: ComputeGraph) -> ComputeGraph:
     heirs: dict[int, int] = {}
     return ComputeGraph(
         [nodes[i] for i in keep],
-        [tuple(number[o] for o in operands[i]) for i in keep],
+        [tuple([number[o] for o in operands[i]]) for i in keep],
         weight_of=[heirs.setdefault(graph.weight_of[i], number[i]) for i in keep],
         scopes=[graph.scopes[i] for i in keep],
         name=graph.name,

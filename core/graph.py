@@ -133,7 +133,7 @@ class ComputeGraph:
     @cached_property
     def macs(self) -> int:
         """Multiply-adds of one forward pass at the recorded batch size."""
-        return sum(node.macs for node in self.nodes)
+        return sum([node.macs for node in self.nodes])
 
     @property
     def flops(self) -> int:
@@ -143,7 +143,8 @@ class ComputeGraph:
     @cached_property
     def params(self) -> int:
         """Learned parameters, weights shared by several nodes counted once."""
-        return sum(n.params for i, n in enumerate(self.nodes) if self.weight_of[i] == i)
+        owned = zip(self.nodes, self.weight_of, range(len(self.nodes)), strict=True)
+        return sum([node.params for node, owner, i in owned if owner == i])
 
     # -- views ---------------------------------------------------------------------------
 

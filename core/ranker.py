@@ -4,9 +4,9 @@
 units of its deviation over the training graphs.
 
 *Population*: the same eight as normal scores within the population, and boosted trees
-that read each statistic's quantile within it. Trees learn on NAS-Bench-101 what the
-statistics of good networks have in common; quantiles are what makes that carry over to
-families of another scale. Both see the
+that read each statistic's quantile within it. Trees learn on NAS-Bench-101 cells in
+networks of many depths and widths what the statistics of good networks have in common;
+quantiles are what makes that carry over to families of another scale. Both see the
 unlabelled population, so a network's score depends on the networks beside it.
 """
 

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from gennape_plugin.core.batch import GraphStore
-from gennape_plugin.core.effective import effective
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model import GennapeModel
@@ -137,16 +136,18 @@ class Gennape:
             InvalidInputError: for an empty population or another mode.
         """
         check_mode(mode)
-        names, graphs, parts = [], [], []
+        names, graphs, parts, notes = [], [], [], []
         for chunk in _chunks(architectures, input_shape, 512):
             names += [name for name, _ in chunk]
             graphs += [graph for _, graph in chunk]
-            parts.append(self._outputs([g for _, g in chunk], [n for n, _ in chunk]))
+            found, unseen = self._outputs([g for _, g in chunk], [n for n, _ in chunk])
+            parts.append(found)
+            notes += unseen
         if not parts:
             raise InvalidInputError("an empty population: give the networks to rank")
         outputs = joined(parts)
         scores = population_scores(self.model, outputs, mode)
-        return self._predictions(graphs, names, outputs, scores, basis="population")
+        return self._predictions(graphs, names, outputs, scores, notes, "population")
 
     def rank_population(
         self,
@@ -196,7 +197,7 @@ class Gennape:
         named = [pair for chunk in chunks for pair in chunk]
         percent = checked_accuracies(accuracies, len(named), fractions=fractions)
         graphs = [graph for _, graph in named]
-        store = self._store(graphs, [name for name, _ in named])
+        store, _ = self._store(graphs, [name for name, _ in named])
         model, report = fine_tuned(self.model, store, percent, mode=mode, seed=seed)
         facts = {"mode": mode, "dataset": dataset, "labels": len(percent), "seed": seed, **report}
         return Gennape(model, {**self.card, "fine_tuned": facts})
@@ -207,23 +208,29 @@ class Gennape:
         save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
 
     def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
-        outputs = self._outputs(graphs, names)
-        return self._predictions(graphs, names, outputs, self.model.score(outputs), basis="")
+        outputs, notes = self._outputs(graphs, names)
+        return self._predictions(graphs, names, outputs, self.model.score(outputs), notes)
 
-    def _store(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> GraphStore:
-        store = GraphStore()
+    def _store(
+        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
+    ) -> tuple[GraphStore, list[tuple[str, ...]]]:
+        """The graphs, and what of each the weights have never seen."""
+        store, seen, notes = GraphStore(), checked_seen(self.card), []
         for graph, name in zip(graphs, names, strict=True):
-            view = effective(graph).paper_view()
+            view = store.add(graph)
             if not any(op.name in _KNOWN for op in view.ops):
                 raise InvalidInputError(
                     f"{name or 'the network'} holds no operation that the estimator knows, so its "
                     "score would say nothing (`gennape trace` shows what was found)"
                 )
-            store.add(graph, view=view)
-        return store
+            notes.append(unfamiliar(graph, view, seen))
+        return store, notes
 
-    def _outputs(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> Outputs:
-        return self.model.predict(self._store(graphs, names))
+    def _outputs(
+        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
+    ) -> tuple[Outputs, list[tuple[str, ...]]]:
+        store, notes = self._store(graphs, names)
+        return self.model.predict(store), notes
 
     def _predictions(
         self,
@@ -231,13 +238,13 @@ class Gennape:
         names: Sequence[str],
         outputs: Outputs,
         scores: Tensor,
-        *,
-        basis: str,
+        notes: Sequence[tuple[str, ...]],
+        basis: str = "",
     ) -> list[Prediction]:
         means, deviations = self.model.accuracy(outputs)
         # Extrapolated accuracies can leave the scale; members keep the raw numbers.
         means, deviations = (100 * means).clamp(0, 100), 100 * deviations
-        seen, orders = checked_seen(self.card), self.model.orders
+        orders = self.model.orders
         tuned = self.card.get("fine_tuned", {}) if self.model.few_shot is not None else {}
         unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
         return [
@@ -259,7 +266,7 @@ class Gennape:
                 },
                 distance=float(outputs.distance[i]),
                 graph_hash=graph.hash,
-                notes=() if tuned else unfamiliar(graph, seen),
+                notes=() if tuned else notes[i],
             )
             for i, graph in enumerate(graphs)
             for near in [float(outputs.distance[i]) <= 1]

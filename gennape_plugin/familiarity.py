@@ -8,6 +8,7 @@ from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.ops import OPS
+from gennape_plugin.core.paper import PaperGraph
 
 
 def seen_in(store: GraphStore) -> dict[str, Any]:
@@ -47,11 +48,12 @@ def checked_seen(card: Mapping[str, Any]) -> Mapping[str, Any]:
         ) from None
 
 
-def unfamiliar(graph: ComputeGraph, seen: Mapping[str, Any]) -> tuple[str, ...]:
+def unfamiliar(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> tuple[str, ...]:
     """One sentence for each way in which a network lies outside the training graphs.
 
     Args:
         graph: The network.
+        view: Its effective part in the paper's view.
         seen: What :func:`seen_in` wrote into the weights' card; empty for unknown.
     """
     if not seen:
@@ -62,16 +64,16 @@ def unfamiliar(graph: ComputeGraph, seen: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(
             f"{gflops:.3g} GFLOPs, trained on {low:.2g} to {high:.3g}: the accuracy is extrapolated"
         )
-    view = graph.paper_view()
-    pixels = max(max(op.resolution[:4]) for op in view.ops)
-    channels = max(max(op.resolution[4:]) for op in view.ops)
+    distinct = set({id(op): op for op in view.ops}.values())  # interned: few objects to hash
+    pixels = max(max(op.resolution[:4]) for op in distinct)
+    channels = max(max(op.resolution[4:]) for op in distinct)
     if pixels > seen["pixels"]:
         found.append(f"maps of up to {pixels:.0f} pixels, trained on {seen['pixels']:.0f}")
     if channels > seen["channels"]:
         found.append(f"up to {channels:.0f} channels, trained on {seen['channels']:.0f}")
-    labels = Counter(op.name for op in view.ops)
-    untrained = {name: n for name, n in labels.items() if name not in seen["labels"]}
-    if untrained:
+    if any(op.name not in seen["labels"] for op in distinct):
+        labels = Counter(op.name for op in view.ops)
+        untrained = {name: n for name, n in labels.items() if name not in seen["labels"]}
         found.append("operations never seen in training: " + _listed(untrained))
     nearest = Counter(
         node.attr("target") if node.op == "custom" else node.op

@@ -34,7 +34,7 @@ from .labels import Labelled, read_labels
 from .member_training import HEAD_MEMBERS, PAIRWISE_MEMBERS, MemberTrainer, TrainingData
 from .pretrain_config import PretrainConfig, continues
 from .protocol import PRUNE_BELOW, Split, split_nasbench101
-from .ranker_training import fit_ranker
+from .ranker_training import RankerData, fit_ranker
 
 #: Members that make the score near the training graphs: of the means of members tried, this
 #: one ranked best on the first validation set (docs/results.md).
@@ -104,11 +104,12 @@ def pretrain(
         members[name] = trainer.member(name)
         note(f"{name}: {trainer.outcomes[name]}")
     members["flops"] = FlopsMember()
-    # Cells that failed say little of what makes good ones, as for the members with Eq. 5.
-    above = data.train[data.accuracy[data.train] >= PRUNE_BELOW]
-    ranker = fit_ranker(
-        data.store.take(above.tolist()), data.accuracy[above], config.ranker, seed=config.seed
-    )
+    above = [i for i in split.train if split.accuracy[i] >= PRUNE_BELOW]
+    cells = [rows[i].arch for i in above]
+    accuracy = torch.from_numpy(split.accuracy[above])
+    skeletons = config.ranker.skeletons
+    ranker_data = RankerData.of(cells, accuracy, skeletons=skeletons, seed=config.seed)
+    ranker = fit_ranker(ranker_data, config.ranker, seed=config.seed)
     note(f"ranker: {config.ranker.trees} trees")
     model = GennapeModel(encoder, members, ENSEMBLE, ranker)
     model.space = space

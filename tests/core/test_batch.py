@@ -4,7 +4,6 @@ import torch
 from gennape_plugin.core.batch import GraphBatch, GraphStore, Kinds
 from gennape_plugin.core.effective import effective
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.core.paper import PaperGraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import chain, dags, graphs_of, store_of
@@ -109,12 +108,6 @@ def test_moving_keeps_everything():
 def test_nothing_to_batch():
     with pytest.raises(InvalidInputError, match="at least one graph"):
         GraphStore.of([chain(1)]).batch([])
-
-
-def test_a_graph_without_operations():
-    empty = PaperGraph((), np.zeros((2, 0), dtype=np.int64), ())
-    with pytest.raises(InvalidInputError, match="no operation"):
-        GraphStore().add(chain(1), view=empty)
 
 
 def test_memory_is_compact():

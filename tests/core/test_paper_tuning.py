@@ -126,7 +126,7 @@ class TestLearning:
         )
         before = kendall_tau_b(accuracy, model.outputs(store)[name][ROWS])
         after = kendall_tau_b(accuracy, tuned.outputs(store)[name][ROWS])
-        assert after > max(before, 0.8)
+        assert after > max(before, 0.6)
         assert seen[-1][3]["loss"] < seen[0][3]["loss"]
         assert {report[0] for report in seen} == {name}
 

@@ -61,7 +61,8 @@ class TestNASBench201:
         assert 2 < len(graphs) < 100
         assert (result.family, result.target, result.subset) == ("nasbench201", TARGET, "no-none")
         assert (result.variant, result.items, result.seeds) == ("benchmark", len(graphs), 1)
-        assert list(result.results) == [*MEMBERS, "ensemble", "score", *BASELINES]
+        combined = ["ensemble", "score", "population"]
+        assert list(result.results) == [*MEMBERS, *combined, *BASELINES]
 
     def test_members_equal_direct_calls(self, result, cells):
         graphs, truth = self.graphs(cells)

@@ -28,7 +28,7 @@ TINY = PretrainConfig(
     graph=RegressionConfig(epochs=1, learning_rate=1e-3),
     grid=dict.fromkeys(CLUSTERED, ((3, 2.0), (4, 2.0))),
     grid_epochs=1,
-    ranker=RankerConfig(trees=10, leaves=4),
+    ranker=RankerConfig(skeletons=100, trees=10, leaves=4),
 )
 SHORT = replace(TINY, grid=dict.fromkeys(CLUSTERED, ((3, 2.0),)), baselines=())
 MEMBERS = ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "cl+pairwise", "cl+fcm+pairwise", "kgnn"]

@@ -29,7 +29,9 @@ def test_families_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["", "NASBench101", "resnet"])
 def test_unknown_family(name: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"unknown family {name!r}: choose from nas"):
+    with pytest.raises(
+        InvalidInputError, match=f"unknown family {name!r}: choose from .*nasbench101"
+    ):
         family(name)
 
 
