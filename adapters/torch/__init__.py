@@ -1,5 +1,5 @@
 """PyTorch modules as computation graphs."""
 
-from .capture import Capture, capture, capture_module
+from .capture import capture, capture_module
 
-__all__ = ["Capture", "capture", "capture_module"]
+__all__ = ["capture", "capture_module"]

@@ -6,14 +6,13 @@ kernels, and code that looks at values, need them. A route is given up on an exc
 or when the output does not depend on the input.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any, Final
 
 import torch
+from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import CaptureError, GraphError, InvalidInputError
 from gennape_plugin.core.graph import MAX_NODES, ComputeGraph
 from torch import nn
@@ -31,25 +30,6 @@ from .values import Value, get_value, set_value
 
 #: Beyond this many bytes of weights the real route, which copies them, is not taken.
 MAX_REAL_BYTES: Final = 4 << 30
-
-
-@dataclass(frozen=True)
-class Capture:
-    """A captured network and how it was captured.
-
-    Attributes:
-        graph: The computation graph.
-        route: Which tensors the forward ran on: ``"meta"``, ``"fake"`` or ``"real"``.
-        failures: Why the routes before it failed, one line each.
-        warnings: What was assumed.
-        custom: Functions kept as ``custom`` operations, with how often each occurs.
-    """
-
-    graph: ComputeGraph
-    route: str
-    failures: tuple[str, ...]
-    warnings: tuple[str, ...]
-    custom: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -140,14 +120,7 @@ def capture(
             path = failed[1] if failed is not None and failed[0] is error else ""
             failures.append(_Failure(route, error, path))
             continue
-        custom = Counter(node.attr("target") for node in graph.nodes if node.op == "custom")
-        return Capture(
-            graph,
-            route,
-            tuple(map(str, failures)),
-            (*kept, *recorder.warnings),
-            MappingProxyType(dict(custom)),
-        )
+        return Capture(graph, route, tuple(map(str, failures)), (*kept, *recorder.warnings))
     raise _refusal(module, arguments, failures) from failures[-1].error
 
 

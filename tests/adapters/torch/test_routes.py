@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from gennape_plugin.adapters.torch import Capture, capture
+from gennape_plugin.adapters.torch import capture
+from gennape_plugin.core.captured import Capture
 from networks import IMAGE, Net, assert_same, built
 from torch import Tensor, nn
 
