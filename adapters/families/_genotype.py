@@ -12,7 +12,7 @@ from typing import Any, Final
 from gennape_plugin.core.errors import ArchitectureError
 
 from ._darts import NODES, OPERATIONS, Edges
-from ._ofa import shown
+from ._text import shown
 
 CONCAT: Final = (2, 3, 4, 5)
 _CONCAT_RANGE: Final = range(2, 6)

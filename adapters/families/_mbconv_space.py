@@ -15,8 +15,8 @@ from ._ofa import (
     entries,
     fields,
     pick,
-    shown,
 )
+from ._text import shown
 from .base import Family
 
 KERNELS: Final = (3, 5, 7)

@@ -1,11 +1,12 @@
 """What the once-for-all families share: the checks of an encoding and the channel rounding."""
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Final, TypeVar
 
 from gennape_plugin.core.errors import ArchitectureError
+
+from ._text import shown
 
 CLASSES: Final = 1000
 #: Rate of the dropout before the classifier, where a variant has one.
@@ -22,14 +23,6 @@ def make_divisible(width: float) -> int:
     """The multiple of 8 nearest to ``width``, but never more than a tenth below it."""
     nearest = max(8, int(width + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * width else nearest
-
-
-def shown(value: object) -> str:
-    """A short text for an error message, whatever ``value`` is."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # an integer too long to be printed
-        return f"a huge {type(value).__name__}"
 
 
 def fields(

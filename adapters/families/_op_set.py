@@ -5,22 +5,15 @@ ones (``supp``): a chain has at least one of the former and at most one of the l
 """
 
 import random
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 from gennape_plugin.core.errors import ArchitectureError
 
+from ._text import shown
+
 Ops = tuple[str, ...]
-
-
-def shown(value: object) -> str:
-    """A short text of any value, for messages."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:  # Python refuses to write integers of thousands of digits
-        return f"a {type(value).__name__}"
 
 
 def whole(value: object, allowed: range, what: str) -> int:

@@ -9,7 +9,6 @@ Five of the benchmark's seven tasks put other heads on the same modules (decoder
 a regression, a siamese network); only the two classification heads are built here.
 """
 
-import reprlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
@@ -21,6 +20,7 @@ from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from torch import Tensor, nn
 
+from ._text import shown
 from .base import Arch, Family, conv_node, node_of
 
 #: Number of classes of each task that has a classification head.
@@ -30,17 +30,6 @@ BLOCKS_PER_MODULE: Final = 2
 #: What the digits stand for: 1 nothing, 2 twice the channels, 3 half the resolution, 4 both.
 DOUBLING: Final = frozenset({2, 4})
 HALVING: Final = frozenset({3, 4})
-
-_shortened = reprlib.Repr()
-_shortened.maxstring = 120
-
-
-def shown(value: object) -> str:
-    """A short text of any value, for messages."""
-    try:
-        return _shortened.repr(value)
-    except ValueError:  # Python refuses to write integers of thousands of digits
-        return f"a {type(value).__name__}"
 
 
 def digits_of(values: Sequence[object], *, allowed: range, most: int) -> tuple[int, ...] | None:

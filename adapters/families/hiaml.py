@@ -25,7 +25,7 @@ from gennape_plugin.core.graph import ComputeGraph
 from torch import Tensor, nn
 
 from ._conv_norm import CLASSES, ConvNorm, Separable, conv_norm, separable, total, unary
-from ._op_set import shown
+from ._text import shown
 from .base import Family, node_of
 
 STAGES: Final = 4

@@ -2,7 +2,7 @@
 
 Four stages of 32, 64, 128 and 256 channels, the last three halving the resolution, each
 with 2 to 6 equal blocks. A block has 1 to 4 paths, whose results are concatenated; all
-convolutions have biases as well as batch norms.
+convolutions but the pointwise half of separable ones have biases as well as batch norms.
 
 Encodings:
 
@@ -46,7 +46,8 @@ from ._inception_arch import (
     resizing,
 )
 from ._inception_ops import op_module, op_nodes
-from ._op_set import listed, shown, whole
+from ._op_set import listed, whole
+from ._text import shown
 from .base import Family
 
 _PATH = re.compile(r"([^@]*)@(?:([0-9]{1,4})>)?([0-9]{1,4})")

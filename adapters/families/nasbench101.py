@@ -20,6 +20,7 @@ from gennape_plugin.core.node import Node
 from gennape_plugin.core.shapes import Shape
 from torch import Tensor, nn
 
+from ._text import shown
 from .base import Family, conv_bn_relu, node_of
 
 CONV3: Final = "conv3x3-bn-relu"
@@ -226,7 +227,7 @@ def _fields(encoding: object) -> tuple[Matrix, tuple[str, ...]]:
     except (OverflowError, TypeError, ValueError) as error:
         raise ArchitectureError(
             f"not a NAS-Bench-101 cell ({error}): give {{'matrix': [[0, 1, ...], ...], "
-            f"'ops': ['input', ..., 'output']}}, got {encoding!r:.120}"
+            f"'ops': ['input', ..., 'output']}}, got {shown(encoding)}"
         ) from None
 
 

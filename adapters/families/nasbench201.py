@@ -19,6 +19,7 @@ from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from torch import Tensor, nn
 
+from ._text import shown
 from .base import Family, conv_node, node_of
 
 OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -72,7 +73,7 @@ class NASBench201(Family[Cell201]):
         else:
             raise ArchitectureError(
                 f"not a NAS-Bench-201 cell: give '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|' or six "
-                f"operations, got {encoding!r:.120}"
+                f"operations, got {shown(encoding)}"
             )
         wrong = sorted(set(ops) - set(OPERATIONS))
         if wrong:

@@ -17,7 +17,7 @@ from gennape_plugin.core.graph import ComputeGraph
 from torch import Tensor, nn
 
 from ._mbconv import MBConv, MBConvModule, conv_bn, conv_bn_layers, mbconv
-from ._ofa import shown
+from ._text import shown
 from .base import Family, node_of
 
 #: Expansion and kernel of each digit; ``None`` is the identity.

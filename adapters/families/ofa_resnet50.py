@@ -28,8 +28,8 @@ from ._ofa import (
     fields,
     make_divisible,
     pick,
-    shown,
 )
+from ._text import shown
 from .base import Family, node_of
 
 EXPANDS: Final = (0.2, 0.25, 0.35)

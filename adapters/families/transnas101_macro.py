@@ -20,6 +20,7 @@ from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.errors import ArchitectureError
 from torch import Tensor, nn
 
+from ._text import shown
 from ._transnas101 import (
     DOUBLING,
     HALVING,
@@ -28,7 +29,6 @@ from ._transnas101 import (
     digits_of,
     relu_conv_bn,
     relu_conv_bn_module,
-    shown,
 )
 from .base import conv_node, node_of
 

@@ -23,13 +23,13 @@ from gennape_plugin.core.shapes import Shape
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._text import shown
 from ._transnas101 import (
     TransNAS101,
     add,
     digits_of,
     relu_conv_bn,
     relu_conv_bn_module,
-    shown,
     unary,
 )
 from .base import conv_node, node_of

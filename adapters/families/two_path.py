@@ -38,7 +38,8 @@ from ._conv_norm import (
     separable,
     total,
 )
-from ._op_set import Ops, OpSet, listed, shown, whole
+from ._op_set import Ops, OpSet, listed, whole
+from ._text import shown
 from .base import Family
 
 OPERATIONS: Final = OpSet(

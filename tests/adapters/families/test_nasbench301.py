@@ -367,7 +367,7 @@ def test_refused_pairs(cell: str, place: int, pair: object, message: str) -> Non
         ([("sep_conv_3x3", 0)] * 7, "8 pairs .* got 7"),
         ([("sep_conv_3x3", 0)] * 10**5, "got 100000"),
         (None, "8 pairs .* got None"),
-        (DARTS_V2, "8 pairs .* got 'Genotype"),
+        (DARTS_V2, '8 pairs .* got "Genotype'),
     ],
 )
 def test_refused_cells(value: object, message: str) -> None:

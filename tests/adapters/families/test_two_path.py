@@ -311,7 +311,7 @@ def test_malformed_text(text: str, message: str) -> None:
         ("path1_reduce_inds", [0, 1.0], r"integer from 0 to 1, got 1\.0"),
         ("path1_reduce_inds", [0, math.nan], "integer from 0 to 1, got nan"),
         ("path1_reduce_inds", [0, "1"], "integer from 0 to 1, got '1'"),
-        pytest.param("path1_reduce_inds", [0, 10**5000], "from 0 to 1, got a int", id="huge"),
+        pytest.param("path1_reduce_inds", [0, 10**5000], "from 0 to 1, got a huge int", id="huge"),
         ("path1_reduce_inds", [1, 1], r"must be two different blocks, got \[1, 1\]"),
     ],
 )
