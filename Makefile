@@ -63,6 +63,7 @@ bench: $(STAMP) ## time the hot paths
 	$(PY) benchmarks/bench_capture.py
 	$(PY) benchmarks/bench_scoring.py
 	$(PY) benchmarks/bench_fcm.py
+	$(PY) benchmarks/bench_proxies.py --all
 
 # Apart from the environment on purpose: the registry's torchvision is built against CUDA, does not
 # load beside a CPU-only torch, and takes pytorch_lightning, which imports it when present, with it.

@@ -11,15 +11,17 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.ranker import Ranker
+from gennape_plugin.core.statistics import STATISTICS
 
 from .label_sets import label_set
 from .labels import Labelled, read_labels
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-#: Untrained scores printed beside every evaluation; they have no MAE. PRIOR8 is the mean
-#: normal score of eight size and depth statistics within the pool.
-BASELINES: Final = ("FLOPs", "params", "conv count", "PRIOR8")
+#: Untrained scores printed beside every evaluation; they have no MAE. Effective FLOPs are
+#: those that the output depends on (what only `none` operations read does not count);
+#: PRIOR8 is the mean normal score of eight size and depth statistics within the pool.
+BASELINES: Final = ("FLOPs", "effective FLOPs", "params", "conv count", "PRIOR8")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def read_pool(
         store.add(graph)
         sizes["FLOPs"][i], sizes["params"][i] = graph.flops, graph.params
         sizes["conv count"][i] = sum(op.name in ("Conv", "Depthwise") for op in view.ops)
+    sizes["effective FLOPs"] = store.statistics[:, STATISTICS.index("log_macs")].double().numpy()
     sizes["PRIOR8"] = Ranker()(store.statistics).numpy()
     return Pool(family_name, target, subset, variant, truth, store, sizes)
 

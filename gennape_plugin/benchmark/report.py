@@ -6,6 +6,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from gennape_plugin.pools import BASELINES
+
 from .measure import OURS, PAPER, SINGLE
 from .plots import write_plots
 
@@ -54,18 +56,17 @@ def write_report(results: Mapping[str, Any], out: Path) -> None:
 def _main(tasks: Mapping[str, Any]) -> list[str]:
     found = []
     for metric in ("srcc", "tau_b", "ndcg@10"):
-        header = ["pool", "networks", "FLOPs", "params", "conv count", "PRIOR8", "single", "ours",
-                  "ours, 50 labels", "paper, zero-shot", "paper, 50"]  # fmt: skip
+        header = ["pool", "networks", *BASELINES, "single", "ours", "ours, 50 labels"]
+        header += ["paper, zero-shot", "paper, 50"]
         rows = []
         for task in tasks.values():
             figures, tuned = task["figures"], task.get("with_labels", {})
-            names = ("FLOPs", "params", "conv count", "PRIOR8", SINGLE, OURS)
             rows.append(
                 [
                     _title(task),
                     str(task["networks"]),
-                    *(_cell(figures.get(name, {}).get(metric), short=True) for name in names[:4]),
-                    *(_cell(figures.get(name, {}).get(metric)) for name in names[4:]),
+                    *(_cell(figures.get(name, {}).get(metric), short=True) for name in BASELINES),
+                    *(_cell(figures.get(name, {}).get(metric)) for name in (SINGLE, OURS)),
                     _cell(tuned.get(OURS, {}).get(metric)),
                     _paper(task, metric, "GENNAPE", tuned=False),
                     _paper(task, metric, "GENNAPE", tuned=True),

@@ -13,7 +13,7 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.weights import WEIGHTS_FILE, load_model
 from gennape_plugin.label_sets import label_set
-from gennape_plugin.pools import Pool, read_pool
+from gennape_plugin.pools import BASELINES, Pool, read_pool
 
 from . import measure, slow
 from .cache import cached_outputs, digest
@@ -176,7 +176,7 @@ def _task(
             ],
         }
 
-    result = {**_facts(task), **part("zero-shot", str(config.resamples), zero_shot)}
+    result = {**_facts(task), **part("zero-shot", f"{config.resamples} {BASELINES}", zero_shot)}
     if task.tuned:
         result["with_labels"] = part(
             "tuned",

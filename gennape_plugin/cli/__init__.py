@@ -10,7 +10,17 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-COMMANDS = ("score", "rank", "trace", "info", "pretrain", "finetune", "evaluate", "benchmark")
+COMMANDS = (
+    "score",
+    "rank",
+    "trace",
+    "report",
+    "info",
+    "pretrain",
+    "finetune",
+    "evaluate",
+    "benchmark",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +78,11 @@ def parser() -> argparse.ArgumentParser:
     _network(trace, many=False)
     trace.add_argument("--json", metavar="FILE", help="write the graph to FILE")
     trace.add_argument("--nodes", action="store_true", help="print every operation")
+
+    report = commands.add_parser("report", help="write a network's report, one HTML page")
+    _network(report, many=False)
+    report.add_argument("-o", "--out", required=True, metavar="FILE", help="the page, .html")
+    _weights(report)
 
     info = commands.add_parser("info", help="versions, shipped weights and their card, devices")
     info.add_argument("--card", action="store_true", help="print the whole card as JSON")
@@ -150,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
     for option, what in (
         ("--paper-tuning", "also fine-tune by the paper's protocol (minutes a pool)"),
         ("--comparators", "also train NPN, BANANAS and TNASP (minutes each)"),
+        ("--card", "also write the main table into the first weights' card"),
         ("--proxies", "also run zero-cost proxies on 300 networks a family (hours)"),
     ):
         bench.add_argument(option, action="store_true", help=what)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gennape_plugin.benchmark import BenchmarkConfig, benchmark
+from gennape_plugin.benchmark import BenchmarkConfig, benchmark, write_card
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, weights_folder
 
@@ -27,13 +27,16 @@ def run(args: argparse.Namespace) -> int:
         proxies=args.proxies,
         only=tuple(args.only),
     )
-    benchmark(
+    folders = [weights_folder(name) for name in args.weights or [DEFAULT_WEIGHTS]]
+    results = benchmark(
         Path(args.data),
         Path(args.out),
-        [weights_folder(name) for name in args.weights or [DEFAULT_WEIGHTS]],
+        folders,
         labels=labels,
         config=config,
         note=lambda text: print(text, file=sys.stderr, flush=True),
     )
+    if args.card:
+        write_card(results, folders[0])
     print((Path(args.out) / "report.md").read_text(encoding="utf-8"))
     return 0

@@ -52,4 +52,13 @@ def _summary(card: Mapping[str, Any]) -> str:
                 f"  {member:15s} second validation set, cells from 80 %: "
                 f"{error}SRCC {numbers['srcc']:.4f}"
             )
+    table = card.get("benchmark")
+    for pool, entry in table.items() if isinstance(table, dict) else ():
+        with suppress(KeyError, TypeError, ValueError):
+            zero_shot = entry["zero_shot"]
+            text = f"zero-shot {zero_shot['ours']['srcc']['mean']:.3f}"
+            if "with_50_labels" in entry:
+                text += f", with 50 labels {entry['with_50_labels']['ours']['srcc']['mean']:.3f}"
+            text += f" (FLOPs {zero_shot['FLOPs']['srcc']['mean']:.3f})"
+            lines.append(f"  {pool:32s} SRCC {text}")
     return "\n".join(lines)

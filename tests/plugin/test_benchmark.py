@@ -3,21 +3,24 @@
 import gzip
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from gennape_plugin.adapters.families import family
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.metrics import srcc
+from gennape_plugin.core.weights import read_card
 from small_models import write_rows
 
-from gennape_plugin.benchmark import BenchmarkConfig, benchmark
+from gennape_plugin import Gennape
+from gennape_plugin.benchmark import BenchmarkConfig, benchmark, write_card
 from gennape_plugin.benchmark.measure import LABELS, draws
 from gennape_plugin.benchmark.tasks import TASKS
 from gennape_plugin.cli import main
 from gennape_plugin.estimator import weights_folder
 from gennape_plugin.label_sets import LABEL_SETS
-from gennape_plugin.pools import read_pool
+from gennape_plugin.pools import BASELINES, read_pool
 
 WEIGHTS = [weights_folder("gennape-nb101")]
 
@@ -54,7 +57,7 @@ def test_figures_are_those_of_the_metrics(data, finished) -> None:
     results, _ = finished
     figures = results["tasks"]["nb201-all"]["figures"]
     pool = read_pool(data / LABEL_SETS["nasbench201"].file, family_name="nasbench201", subset="all")
-    for name in ("FLOPs", "params", "conv count", "PRIOR8"):
+    for name in BASELINES:
         expected = srcc(pool.truth, pool.baselines[name])
         assert figures[name]["srcc"]["mean"] == pytest.approx(expected)
     assert figures["params"]["srcc"]["mean"] == pytest.approx(1)
@@ -104,6 +107,24 @@ def test_other_labels_are_measured_anew(data, finished, tmp_path) -> None:
     again = benchmark(data, out, WEIGHTS, labels={"nasbench_macro": path}, config=CONFIG)
     old, new = (r["tasks"]["macro"]["figures"]["FLOPs"]["srcc"]["mean"] for r in (results, again))
     assert new == pytest.approx(-old)
+
+
+def test_card(finished, data, tmp_path, capsys) -> None:
+    results, _ = finished
+    copy = tmp_path / "weights"
+    shutil.copytree(WEIGHTS[0], copy)
+    before = read_card(copy)
+    write_card(results, copy)
+    card = Gennape.from_pretrained(copy).card
+    entry = card.pop("benchmark")["NAS-Bench-Macro"]
+    assert card == {key: value for key, value in before.items() if key != "benchmark"}
+    ours = results["tasks"]["macro"]["figures"]["ours"]["srcc"]["mean"]
+    assert entry["zero_shot"]["ours"]["srcc"]["mean"] == pytest.approx(ours, abs=1e-4)
+    assert entry["with_50_labels"]["ours"]["srcc"]["mean"] > 0.9
+    assert entry["development_family"]
+    assert not list(copy.glob("*.tmp"))
+    assert main(["info", "--weights", str(copy)]) == 0
+    assert f"SRCC zero-shot {ours:.3f}, with 50 labels" in capsys.readouterr().out
 
 
 def test_draws_are_the_same_for_every_method() -> None:
