@@ -1,22 +1,13 @@
 """Whatever a person hands over becomes a computation graph here."""
 
-import importlib
-import importlib.util
-import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
-from gennape_plugin.adapters.torch import capture
-from gennape_plugin.core.errors import CaptureError, CaptureWarning, InvalidInputError
+from gennape_plugin.core.captured import Capture
+from gennape_plugin.core.errors import CaptureError, CaptureWarning, GennapeError, InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.core.graph_json import load_graph
-
-InputShape = Sequence[int] | Sequence[Sequence[int]]
+from gennape_plugin.hooks import Example, InputShape, WithExample, plugins
 
 
 def to_graph(
@@ -26,11 +17,10 @@ def to_graph(
     inputs: Any = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> ComputeGraph:
-    """The computation graph of an architecture.
+    """The computation graph of an architecture; what was assumed is a ``CaptureWarning``.
 
     Args:
-        architecture: A :class:`ComputeGraph`, an ``nn.Module``, or the path of a graph
-            written by ``gennape trace --json``.
+        architecture: As for :func:`capture_any`.
         input_shape: Shape of one input without the batch axis, such as ``(3, 32, 32)``;
             several shapes for several inputs. Modules need it, or ``inputs``.
         inputs: Example inputs of a module instead: a tensor, or a tuple of arguments.
@@ -39,150 +29,76 @@ def to_graph(
     Raises:
         InvalidInputError: for anything else, or a module without an input shape.
         CaptureError: if the module cannot be captured.
-        GraphError: if the file does not hold a valid graph.
+        GraphError: if a file does not hold a valid graph.
     """
     if isinstance(architecture, ComputeGraph):
         return architecture
-    if isinstance(architecture, nn.Module):
-        if input_shape is None and inputs is None and kwargs is None:
-            raise InvalidInputError(
-                f"{type(architecture).__name__} is a module: say what it reads, for example "
-                "input_shape=(3, 32, 32) (--input 3x32x32)"
-            )
-        captured = capture(architecture, input_shape, inputs=inputs, kwargs=kwargs)
-        for text in captured.warnings:
-            warnings.warn(f"{type(architecture).__name__}: {text}", CaptureWarning, stacklevel=2)
-        return captured.graph
-    if isinstance(architecture, str | Path) and str(architecture).endswith(".json"):
-        return load_graph(architecture)
-    if isinstance(architecture, type) and issubclass(architecture, nn.Module):
-        raise InvalidInputError(
-            f"{architecture.__name__} is a class: give an instance, {architecture.__name__}(...)"
+    captured = capture_any(architecture, Example(input_shape, inputs, kwargs))
+    for text in captured.warnings:
+        warnings.warn(f"{_kind(architecture)}: {text}", CaptureWarning, stacklevel=2)
+    return captured.graph
+
+
+def capture_any(architecture: object, example: Example | None = None) -> Capture:
+    """An architecture's graph and how it was read.
+
+    Args:
+        architecture: Anything that a source takes (see :mod:`.sources` and :mod:`.hooks`):
+            an ``nn.Module``, a :class:`ComputeGraph`, the path of a graph's file, ...
+        example: What it reads.
+
+    Raises:
+        InvalidInputError: if no source takes it, or it lacks what its source needs.
+        CaptureError: if it cannot be read.
+    """
+    example = example or Example()
+    if isinstance(architecture, WithExample):
+        example = example or architecture.example
+        architecture = architecture.architecture
+    try:
+        found: Capture | None = plugins().hook.gennape_capture(
+            architecture=architecture, example=example
         )
-    raise InvalidInputError(
-        f"{architecture!r:.80} of type {type(architecture).__name__} is not an architecture: give "
-        "an nn.Module, a ComputeGraph or the path of a graph's .json file"
-    )
+    except (GennapeError, OSError):
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"reading {_kind(architecture)} failed: {type(error).__name__}: {error}"
+        ) from error
+    if found is None:
+        raise InvalidInputError(
+            f"{architecture!r:.80} of type {type(architecture).__name__} is not an architecture: "
+            f"give {_TAKEN}"
+        )
+    return found
+
+
+_TAKEN = "an nn.Module, a ComputeGraph or the path of a graph's .json file"
 
 
 def resolve(reference: str) -> tuple[str, object]:
     """A name and an architecture from command-line text.
 
     Args:
-        reference: ``file.py:name``, ``package.module:name`` or ``graph.json``. The name may
-            be a module instance, a class or a function; the latter two are called without
-            arguments. The file is run: give only code you trust.
+        reference: ``file.py:name``, ``package.module:name``, ``torchvision:name``,
+            ``timm:name`` or ``graph.json``. A name in Python code may be a module
+            instance, a class or a function; the latter two are called without arguments.
+            The file is run: give only code you trust.
 
     Raises:
         InvalidInputError: naming what is missing.
         CaptureError: if the file, module or function raises.
     """
-    if reference.endswith(".json"):
-        return Path(reference).stem, reference
-    source, colon, name = reference.rpartition(":")
-    if not colon or not source or not name:
+    found: tuple[str, object] | None = plugins().hook.gennape_resolve(reference=reference)
+    if found is None:
         raise InvalidInputError(
             f"{reference!r}: give file.py:name, package.module:name or graph.json"
         )
-    if not source.endswith(".py"):
-        return name, _called(reference, _import(source), source, name)
-    path = Path(source)
-    if not path.is_file():
-        raise InvalidInputError(f"{path} does not exist: give the path of a Python file")
-    with _neighbours_of(path.parent.resolve()):
-        return name, _called(reference, _run_file(path), source, name)
+    return found
 
 
-def _called(reference: str, namespace: Any, source: str, name: str) -> object:
-    """The named thing of a module; made by calling it where it is a class or function."""
-    if not hasattr(namespace, name):
-        public = [
-            key
-            for key, value in vars(namespace).items()
-            if not key.startswith("_")
-            and (
-                isinstance(value, nn.Module | ComputeGraph)
-                or (callable(value) and getattr(value, "__module__", None) == namespace.__name__)
-            )
-        ]
-        raise InvalidInputError(
-            f"{source} has no {name!r}: it defines {', '.join(sorted(public)) or 'nothing to call'}"
-        )
-    value = getattr(namespace, name)
-    if isinstance(value, nn.Module | ComputeGraph):
-        return value
-    if not callable(value):
-        raise InvalidInputError(
-            f"{reference} is a {type(value).__name__}: give a module, or a class or function "
-            "that makes one"
-        )
-    try:
-        return value()
-    except (Exception, SystemExit) as error:
-        raise CaptureError(
-            f"calling {reference}() without arguments raised {type(error).__name__}: {error}; "
-            "give a function that needs none"
-        ) from error
-
-
-#: Modules that files imported from beside themselves, with their folder.
-_neighbours: dict[str, Path] = {}
-
-
-@contextmanager
-def _neighbours_of(folder: Path) -> Iterator[None]:
-    """Make a folder's modules importable, and no other folder's in their place."""
-    for name, home in list(_neighbours.items()):
-        if home != folder:
-            # Otherwise `import blocks` would give this file another network's blocks.
-            del _neighbours[name]
-            sys.modules.pop(name, None)
-    known = set(sys.modules)
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # the file may have removed it itself
-            sys.path.remove(str(folder))
-        for name in set(sys.modules) - known:
-            top = name.partition(".")[0]
-            origin = getattr(sys.modules[name], "__file__", None)
-            beside = {folder / top, folder / f"{top}.py"}
-            if (
-                top not in known
-                and origin
-                and not beside.isdisjoint((Path(origin), *Path(origin).parents))
-            ):
-                _neighbours[name] = folder
-
-
-def _run_file(path: Path) -> Any:
-    name = f"gennape_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InvalidInputError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses in the file look it up
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise CaptureError(f"running {path} raised {type(error).__name__}: {error}") from error
-    return module
-
-
-def _import(source: str) -> Any:
-    try:
-        if source.startswith("."):
-            raise ImportError("its name is relative")
-        return importlib.import_module(source)
-    except ImportError as error:
-        raise InvalidInputError(
-            f"module {source!r} cannot be imported ({error}): give an installed module or file.py"
-        ) from None
-    except (Exception, SystemExit) as error:
-        raise CaptureError(f"importing {source} raised {type(error).__name__}: {error}") from error
+def _kind(architecture: object) -> str:
+    return architecture if isinstance(architecture, str) else type(architecture).__name__
 
 
 def parse_shape(text: str) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:

@@ -73,11 +73,11 @@ class Evaluation:
             f"{self.family}, {self.target}, {self.subset}: {self.items} architectures, "
             f"{self.variant} network, {self.seeds} model(s); "
             + ("mean +- sd over models" if self.seeds > 1 else "[95 % bootstrap interval]"),
-            f"{'':12s}" + "".join(f"{name:>24s}" for name in ("MAE, points", *list(METRICS)[1:])),
+            f"{'':16s}" + "".join(f"{name:>24s}" for name in ("MAE, points", *list(METRICS)[1:])),
         ]
         for predictor, metrics in self.results.items():
             cells = [_cell(metrics.get(metric)) for metric in METRICS]
-            lines.append(f"{predictor:12s}" + "".join(f"{cell:>24s}" for cell in cells))
+            lines.append(f"{predictor:16s}" + "".join(f"{cell:>24s}" for cell in cells))
         return "\n".join(lines)
 
 

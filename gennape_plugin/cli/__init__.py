@@ -88,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--card", action="store_true", help="print the whole card as JSON")
     info.add_argument("--weights", metavar="NAME", help="shipped name or weights folder")
 
+    commands.add_parser("plugins", help="list the sources of architectures and other plugins")
+
     pretrain = commands.add_parser(
         "pretrain", help="train weights on NAS-Bench-101 labels (resumable)"
     )

@@ -287,7 +287,7 @@ class TestEvaluate:
         assert lines[0].startswith("nasbench201, c10_test_acc_200ep, no-none: 9 architectures")
         assert lines[-1] == f"written to {target}"
         results = json.loads(target.read_text())["results"]
-        assert [line[:12].strip() for line in lines[2:-1]] == list(results)
+        assert [line[:16].strip() for line in lines[2:-1]] == list(results)
         assert f"{results['FLOPs']['srcc']['mean']:.4f} [" in out
 
     def test_several_weights(self, capsys, cells, weights):

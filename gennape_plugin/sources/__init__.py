@@ -1,0 +1,12 @@
+"""The built-in sources of architectures, each a plugin like any other (see :mod:`..hooks`)."""
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import Final
+
+from . import graphs, modules, python_code
+
+#: In the order in which they are asked.
+BUILT_IN: Final[Mapping[str, ModuleType]] = MappingProxyType(
+    {"graphs": graphs, "modules": modules, "python": python_code}
+)
