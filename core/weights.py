@@ -102,6 +102,16 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     return card
 
 
+def update_card(folder: str | Path, entries: Mapping[str, Any]) -> None:
+    """Put entries on the card of a weights folder, in the place of earlier ones.
+
+    Raises:
+        WeightsError: if there is no card.
+    """
+    card = {**read_card(folder), **entries}
+    _replace(Path(folder) / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
+
+
 def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
     """Read a model and its card, trusting neither.
 

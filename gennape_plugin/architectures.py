@@ -73,7 +73,10 @@ def capture_any(architecture: object, example: Example | None = None) -> Capture
     return found
 
 
-_TAKEN = "an nn.Module, a ComputeGraph or the path of a graph's .json file"
+_TAKEN = (
+    "an nn.Module, an exported program, an ONNX model, a ComputeGraph, or the path of an .onnx, "
+    ".pt2 or graph's .json file"
+)
 
 
 def resolve(reference: str) -> tuple[str, object]:
@@ -81,7 +84,8 @@ def resolve(reference: str) -> tuple[str, object]:
 
     Args:
         reference: ``file.py:name``, ``package.module:name``, ``torchvision:name``,
-            ``timm:name`` or ``graph.json``. A name in Python code may be a module
+            ``timm:name``, ``hf-config:FILE``, or a file of a network (``.onnx``, ``.pt2``,
+            ``.json``). A name in Python code may be a module
             instance, a class or a function; the latter two are called without arguments.
             The file is run: give only code you trust.
 
@@ -92,7 +96,8 @@ def resolve(reference: str) -> tuple[str, object]:
     found: tuple[str, object] | None = plugins().hook.gennape_resolve(reference=reference)
     if found is None:
         raise InvalidInputError(
-            f"{reference!r}: give file.py:name, package.module:name or graph.json"
+            f"{reference!r}: give file.py:name, package.module:name, torchvision:name, timm:name, "
+            "hf-config:FILE, or an .onnx, .pt2 or graph's .json file"
         )
     return found
 

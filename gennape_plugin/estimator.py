@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from gennape_plugin.core.ops import PAPER_LABELS
 from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
-from .architectures import InputShape, to_graph
+from .architectures import to_graph
+from .calibration import COVERAGE, checked_calibration
 from .familiarity import checked_seen, unfamiliar
+from .hooks import InputShape
 from .modes import Mode, check_mode, checked_accuracies, fine_tuned, joined, population_scores
 from .prediction import Prediction
 
@@ -147,7 +150,10 @@ class Gennape:
             raise InvalidInputError("an empty population: give the networks to rank")
         outputs = joined(parts)
         scores = population_scores(self.model, outputs, mode)
-        return self._predictions(graphs, names, outputs, scores, notes, "population")
+        few = self.model.few_shot
+        labelled = mode == "default" and few is not None and bool(few.blend)
+        basis = "labels" if labelled else "population"
+        return self._predictions(graphs, names, outputs, scores, notes, basis)
 
     def rank_population(
         self,
@@ -246,6 +252,17 @@ class Gennape:
         means, deviations = (100 * means).clamp(0, 100), 100 * deviations
         orders = self.model.orders
         tuned = self.card.get("fine_tuned", {}) if self.model.few_shot is not None else {}
+        calibration = checked_calibration(self.card)
+        few = self.model.few_shot
+        bounds = None if few is None else few.bounds(COVERAGE)
+        blended = few is not None and bool(few.blend)  # otherwise the zero-shot order was kept
+
+        def interval(accuracy: float, distance: float) -> tuple[float, float] | None:
+            if bounds is None:
+                return None if calibration is None else calibration.interval(accuracy, distance)
+            low, high = accuracy + 100 * bounds[0], accuracy + 100 * bounds[1]
+            return (max(0.0, low), min(100.0, high)) if isfinite(low + high) else None
+
         unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
         return [
             Prediction(
@@ -255,7 +272,7 @@ class Gennape:
                 accuracy_std=float(deviations[i]),
                 dataset=str((tuned or self.card).get("dataset", "")),
                 unit=unit or str(self.card.get("accuracy", "")),
-                basis=basis or ("labels" if tuned else "members" if near else "size"),
+                basis=basis or ("labels" if blended else "members" if near else "size"),
                 flops=graph.flops,
                 params=graph.params,
                 members={
@@ -267,6 +284,7 @@ class Gennape:
                 distance=float(outputs.distance[i]),
                 graph_hash=graph.hash,
                 notes=() if tuned else notes[i],
+                interval=interval(float(means[i]), float(outputs.distance[i])),
             )
             for i, graph in enumerate(graphs)
             for near in [float(outputs.distance[i]) <= 1]

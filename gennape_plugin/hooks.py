@@ -102,7 +102,7 @@ def plugins() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Specs)
     # The last one registered is asked first.
-    for name, source in reversed(BUILT_IN.items()):
+    for name, source in reversed(list(BUILT_IN.items())):
         manager.register(source, name=f"gennape:{name}")
     for entry in metadata.entry_points(group=GROUP):
         try:

@@ -26,6 +26,10 @@ class Prediction:
             to 0 to 100; not to be relied on at a distance above 1.
         accuracy_std: Standard deviation of those members' predictions, in percentage points.
             Disagreement, not a calibrated error.
+        interval: Where the accuracy lies with 90 % coverage, in percent: by NAS-Bench-101 cells
+            held out (``distance`` up to 1), by the stretched errors of four other families
+            (beyond; another data set may lie outside), or after fine-tuning by the labels
+            left out in turn; ``None`` where nothing was held out, or too little.
         dataset: Data set that the accuracy refers to.
         unit: What exactly the accuracy estimates.
         basis: ``"members"``: standard deviations of predicted accuracy above the average
@@ -58,6 +62,7 @@ class Prediction:
     distance: float
     graph_hash: str
     notes: tuple[str, ...] = ()
+    interval: tuple[float, float] | None = None
 
     @property
     def familiar(self) -> bool:
@@ -66,7 +71,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {**asdict(self), "notes": list(self.notes)}
+        interval = None if self.interval is None else list(self.interval)
+        return {**asdict(self), "notes": list(self.notes), "interval": interval}
 
     def __str__(self) -> str:
         members = "  ".join(
@@ -77,6 +83,9 @@ class Prediction:
             accuracy += " among members"
             if not self.familiar:
                 accuracy = f"{self.accuracy:.2f} %, extrapolated: do not rely on it"
+        if self.interval is not None:
+            low, high = self.interval
+            accuracy += f"\n            90 % interval {low:.1f} to {high:.1f} %"
         return (
             f"{self.name}\n"
             f"  score     {self.score:+.3f}  {_BASIS[self.basis]}\n"

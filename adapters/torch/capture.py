@@ -3,7 +3,8 @@
 The forward runs once, on a copy of the module whose tensors carry no data (the meta
 device). Where that fails, it runs on fake tensors, and after that on real ones: some
 kernels, and code that looks at values, need them. A route is given up on an exception,
-or when the output does not depend on the input.
+or when the output does not depend on the input: then the run on fake tensors is recorded
+once more at the dispatcher, which also sees scripted code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import torch
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import CaptureError, GraphError, InvalidInputError
 from gennape_plugin.core.graph import MAX_NODES, ComputeGraph
@@ -21,6 +21,7 @@ from torch.nn.parameter import is_lazy
 from . import handlers  # noqa: F401 (fills the table)
 from .calls import tensors_in
 from .copying import ModuleCopier, unwrapped
+from .dispatch import dispatched, is_scripted
 from .inputs import Arguments, arguments_of
 from .isolation import isolated
 from .recorder import Recorder
@@ -106,13 +107,14 @@ def capture(
     arguments = arguments_of(module, input_shape, inputs, kwargs)
     title = type(module).__name__ if name is None else name
     failures: list[_Failure] = []
+    scripted = is_scripted(module)
     for route, tensors in ROUTES.items():
-        if route == "real" and _bytes(module) > MAX_REAL_BYTES:
-            break
+        if not _worth_trying(route, module, scripted, failures):
+            continue
         recorder = Recorder(name=title, on_meta=route == "meta", max_nodes=max_nodes)
         try:
             with isolated(), tensors() as convert:
-                graph, kept = _run(module, arguments, recorder, convert, real=route == "real")
+                graph, kept = _run(module, arguments, recorder, convert, route)
         except CaptureError:
             raise
         except Exception as error:
@@ -124,19 +126,29 @@ def capture(
     raise _refusal(module, arguments, failures) from failures[-1].error
 
 
+def _worth_trying(
+    route: str, module: nn.Module, scripted: bool, failures: Sequence[_Failure]
+) -> bool:
+    if scripted:  # the other routes see nothing of it
+        return route == "dispatch"
+    if route == "dispatch":
+        return isinstance(failures[-1].error, _DisconnectedError)
+    return route != "real" or _bytes(module) <= MAX_REAL_BYTES
+
+
 def _run(
-    module: nn.Module, arguments: Arguments, recorder: Recorder, convert: Convert, *, real: bool
+    module: nn.Module, arguments: Arguments, recorder: Recorder, convert: Convert, route: str
 ) -> tuple[ComputeGraph, list[str]]:
     """One forward pass of a copy of the module under the recorder."""
     copier = ModuleCopier(convert, partial(followed, recorder))
     copied = copier.module(module)
-    args, kwargs = arguments.make(convert, real=real)
+    args, kwargs = arguments.make(convert, real=route == "real")
     for tensor in tensors_in((args, kwargs)):
         if get_value(tensor, recorder) is None:
             dtype = str(tensor.dtype).removeprefix("torch.")
             index = recorder.emit("input", (), {"shape": tuple(tensor.shape), "dtype": dtype})
             set_value(tensor, Value(recorder, index))
-    with recorder:
+    with dispatched(recorder) if route == "dispatch" else recorder:
         result = copied(*args, **kwargs)
     outputs = tensors_in(result)
     if not outputs:
@@ -167,12 +179,6 @@ def _check(module: object) -> None:
         raise InvalidInputError(
             f"a network is a torch.nn.Module, got {type(module).__name__}: {module!r:.80}"
         )
-    for part in module.modules():
-        if isinstance(part, torch.jit.ScriptModule):
-            raise CaptureError(
-                f"{type(module).__name__} holds a scripted module ({part.original_name}), whose "
-                "calls torch does not show: capture the module that was scripted"
-            )
 
 
 def _first_line(error: BaseException) -> str:
@@ -196,7 +202,7 @@ def _refusal(module: nn.Module, arguments: Arguments, failures: Sequence[_Failur
     message = (
         f"forward of {title} failed {place}on input of shape {arguments}: {_first_line(error)}"
     )
-    if last.route != "real":
+    if last.route == "fake":
         message += " (its weights are too large to try real tensors)"
     if isinstance(error, TypeError) and "argument" in str(error):
         message += "; give one shape for each input, or inputs=(...) and kwargs={...}"

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from .dispatch import copied_script
+
 #: Values of these types never change, so the copy may hold the very same object.
 _ATOMIC: Final = frozenset(
     {
@@ -102,6 +104,9 @@ class ModuleCopier:
         if inner is not module:
             self._memo[id(module)] = copied = self.module(inner, path)
             return copied
+        if isinstance(module, torch.jit.ScriptModule):
+            self._memo[id(module)] = scripted = copied_script(module, self.tensor)
+            return scripted
         cls: Any = type(module)
         made: nn.Module = object.__new__(cls)
         self._memo[id(module)] = made

@@ -3,6 +3,8 @@
 from . import (
     ops_activations,
     ops_arithmetic,
+    ops_aten,
+    ops_aten_several,
     ops_casts,
     ops_elementwise,
     ops_layout,
@@ -19,6 +21,8 @@ from . import (
 __all__ = [
     "ops_activations",
     "ops_arithmetic",
+    "ops_aten",
+    "ops_aten_several",
     "ops_casts",
     "ops_elementwise",
     "ops_layout",

@@ -17,9 +17,10 @@ def last_or_front(dim: int, rank: int) -> int:
     return -1 if dim == rank - 1 else dim
 
 
-def _apply(
+def activation(
     r: Recorder, call: Call, op: str, input: Tensor, inplace: bool = False, **attrs: AttrValue
 ) -> Any:
+    """Record an activation of one operand."""
     # Integers become floating-point numbers: only the kernel knows of which width.
     fits = input.is_floating_point()
     return r.apply(call, op, (input,), attrs, writes=inplace, fits=fits)
@@ -43,7 +44,7 @@ _PLAIN: Final = {
 def _plain(op: str, names: str) -> None:
     @handles(names)
     def handler(r: Recorder, call: Call, input: Tensor, inplace: bool = False) -> Any:
-        return _apply(r, call, op, input, inplace)
+        return activation(r, call, op, input, inplace)
 
 
 for _op, _names in _PLAIN.items():
@@ -53,13 +54,13 @@ for _op, _names in _PLAIN.items():
 @handles("F.elu F.elu_ celu celu_")
 def elu(r: Recorder, call: Call, input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
     """ELU or CELU."""
-    return _apply(r, call, call.name.rstrip("_"), input, inplace, alpha=float(alpha))
+    return activation(r, call, call.name.rstrip("_"), input, inplace, alpha=float(alpha))
 
 
 @handles("hardshrink softshrink")
 def shrink(r: Recorder, call: Call, input: Tensor, lambd: float = 0.5) -> Any:
     """Zero near zero, hard or soft."""
-    return _apply(r, call, f"{call.name[:4]}_shrink", input, alpha=float(lambd))
+    return activation(r, call, f"{call.name[:4]}_shrink", input, alpha=float(lambd))
 
 
 @handles("softplus")
@@ -67,13 +68,13 @@ def softplus(
     r: Recorder, call: Call, input: Tensor, beta: float = 1.0, threshold: float = 20.0
 ) -> Any:
     """``log(1 + exp(beta x)) / beta``."""
-    return _apply(r, call, "softplus", input, alpha=float(beta))
+    return activation(r, call, "softplus", input, alpha=float(beta))
 
 
 @handles("gelu")
 def gelu(r: Recorder, call: Call, input: Tensor, approximate: str = "none") -> Any:
     """GELU, exact or by tanh."""
-    return _apply(r, call, "gelu", input, approximate=approximate)
+    return activation(r, call, "gelu", input, approximate=approximate)
 
 
 @handles("hardtanh hardtanh_")
@@ -119,10 +120,10 @@ def clip(
 ) -> Any:
     """A clip under its commonest name."""
     if low == 0 and high in (6, None):
-        return _apply(r, call, "relu6" if high == 6 else "relu", input, inplace)
+        return activation(r, call, "relu6" if high == 6 else "relu", input, inplace)
     low = None if low is None else float(low)
     high = None if high is None else float(high)
-    return _apply(r, call, "hard_tanh", input, inplace, low=low, high=high)
+    return activation(r, call, "hard_tanh", input, inplace, low=low, high=high)
 
 
 @handles("leaky_relu leaky_relu_")
@@ -130,7 +131,7 @@ def leaky_relu(
     r: Recorder, call: Call, input: Tensor, negative_slope: float = 0.01, inplace: bool = False
 ) -> Any:
     """Leaky ReLU."""
-    return _apply(r, call, "leaky_relu", input, inplace, slope=float(negative_slope))
+    return activation(r, call, "leaky_relu", input, inplace, slope=float(negative_slope))
 
 
 @handles("rrelu rrelu_")
@@ -145,7 +146,7 @@ def rrelu(
     **_: Any,
 ) -> Any:
     """Randomised leaky ReLU; in evaluation its slope is the middle of its range."""
-    return _apply(r, call, "leaky_relu", input, inplace, slope=(lower + upper) / 2)
+    return activation(r, call, "leaky_relu", input, inplace, slope=(lower + upper) / 2)
 
 
 @handles("prelu")
@@ -161,7 +162,7 @@ def threshold(
     r: Recorder, call: Call, input: Tensor, threshold: float, value: float, inplace: bool = False
 ) -> Any:
     """``x`` above a threshold, a constant below."""
-    return _apply(r, call, "threshold", input, inplace)
+    return activation(r, call, "threshold", input, inplace)
 
 
 @handles("glu")

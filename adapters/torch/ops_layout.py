@@ -22,9 +22,9 @@ def join(r: Recorder, call: Call, op: str, tensors: Sequence[Tensor], dim: int) 
         return call.run()
     # A tensor of shape (0,) is what torch lets a concatenation start from.
     parts = [t for t in tensors if tuple(t.shape) != (0,)] if op == "concat" else list(tensors)
-    if op == "concat" and len(parts) == 1:
+    if op == "concat" and len(parts) < 2:
         out = call.run()
-        value = r.value(parts[0])
+        value = next((v for t in parts or tensors if (v := r.value(t)) is not None), None)
         if value is not None:
             set_value(out, Value(r, value.refresh()))
         return out

@@ -25,7 +25,7 @@ def _windows(
 
 
 def _max_pool(rank: int) -> None:
-    @handles(f"max_pool{rank}d F.max_pool{rank}d_with_indices")
+    @handles(f"max_pool{rank}d F.max_pool{rank}d_with_indices aten.max_pool{rank}d_with_indices")
     def handler(
         r: Recorder,
         call: Call,
@@ -70,7 +70,7 @@ def _adaptive(rank: int) -> None:
         spatial = input.shape[input.ndim - rank :]
         return tuple(s if g is None else int(g) for g, s in zip(given, spatial, strict=True))
 
-    @handles(f"adaptive_avg_pool{rank}d")
+    @handles(f"adaptive_avg_pool{rank}d aten._adaptive_avg_pool{rank}d")
     def average(r: Recorder, call: Call, input: Tensor, output_size: Any) -> Any:
         size = size_of(input, output_size)
         return r.apply(call, "adaptive_avg_pool", (input,), {"size": size})
@@ -83,6 +83,11 @@ def _adaptive(rank: int) -> None:
         if return_indices or "indices" in call.name:
             return r.apply_several(call, "adaptive_max_pool", input, attrs)
         return r.apply(call, "adaptive_max_pool", (input,), attrs)
+
+    @handles(f"aten.adaptive_max_pool{rank}d")
+    def aten_maximum(r: Recorder, call: Call, input: Tensor, output_size: Any) -> Any:
+        attrs: dict[str, AttrValue] = {"size": size_of(input, output_size)}
+        return r.apply_several(call, "adaptive_max_pool", input, attrs)
 
 
 def _lp_pool(rank: int) -> None:

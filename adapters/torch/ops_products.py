@@ -1,6 +1,6 @@
 """Handlers of matrix products and attention."""
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from gennape_plugin.core.ops import AttrValue
@@ -45,23 +45,27 @@ def dot(r: Recorder, call: Call, input: Tensor, other: Tensor, *_: Any, **__: An
     return r.opaque(call, call.run())
 
 
+#: Names of the two factors in the three functions.
+_FACTORS: Final = (("mat1", "mat2"), ("batch1", "batch2"), ("mat", "vec"))
+
+
 @handles("addmm baddbmm addmv")
 def addmm(
     r: Recorder,
     call: Call,
     input: Tensor,
-    left: Tensor,
-    right: Tensor,
-    *,
+    *factors: Tensor,
     beta: float = 1,
     alpha: float = 1,
+    **named: Tensor,
 ) -> Any:
     """``beta * input + alpha * (left @ right)``; a linear layer where the rest is learned."""
     if call.writes:
         return r.opaque(call, call.run())
+    left, right = *factors, *(named[name] for pair in _FACTORS for name in pair if name in named)
     is_linear = (
         beta == alpha == 1
-        and r.depends(left)
+        and not r.is_learned(left)
         and right.ndim == 2
         and r.is_learned(right)
         and not r.depends(input)

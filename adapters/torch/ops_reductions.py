@@ -102,7 +102,7 @@ for _name in ("std", "var", "std_mean", "var_mean"):
     _spread(_name)
 
 
-@handles("Tensor.norm torch.norm linalg.norm linalg.vector_norm")
+@handles("Tensor.norm torch.norm linalg.norm linalg.vector_norm aten.linalg_vector_norm")
 def norm(
     r: Recorder,
     call: Call,

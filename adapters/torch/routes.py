@@ -55,5 +55,6 @@ def real_tensors() -> Iterator[Convert]:
 ROUTES: Final[dict[str, Callable[[], AbstractContextManager[Convert]]]] = {
     "meta": meta_tensors,
     "fake": fake_tensors,
+    "dispatch": fake_tensors,
     "real": real_tensors,
 }

@@ -44,6 +44,10 @@ class GraphWriter:
         self._max_nodes = max_nodes
         self._depends: list[bool] = []  # of each node: whether it depends on an input
         self._constants: dict[int, tuple[Tensor, int]] = {}  # by id, which the tensor keeps taken
+        # Parameter nodes that were at most transposed so far, by their own index and by those of
+        # their transposes; and those of them whose weight a layer has taken over.
+        self._unread: dict[int, int] = {}
+        self._taken_over: set[int] = set()
 
     # -- reading tensors ---------------------------------------------------------------
 
@@ -144,15 +148,39 @@ class GraphWriter:
                 shapes = tuple(builder.nodes[i].shape for i in nodes)
                 params = make_node(op, attrs, shapes, out_shape=out_shape).params
                 if builder.nodes[shares].params != params:
-                    self.warn("a weight is used by two kinds of operation and counted twice")
-                    key = shares = None
+                    if shares in self._unread:  # a layer on a transposed weight, as in addmm
+                        self._taken_over.add(shares)
+                    else:
+                        self._warn_of_two_uses()
+                        key = None
+                    shares = None
         builder.set_scope(self.scope)
         index = builder.add(op, nodes, out_shape=out_shape, shares=shares, **attrs)
         if key is not None and shares is None:
             self.weights.owners[key] = index
+        if op == "parameter":
+            self._unread[index] = index
+        else:
+            self._note_reads(op, nodes, index)
         depends = self._depends
         depends.append(op == "input" or any(depends[i] for i in nodes))
         return index
+
+    def _note_reads(self, op: str, nodes: tuple[int, ...], index: int) -> None:
+        """Keep track of the parameters that a node reads: transposing alone is no use of one."""
+        for node in nodes:
+            parameter = self._unread.get(node)
+            if parameter is None:
+                continue
+            if op == "permute":
+                self._unread[index] = parameter
+            else:
+                self._unread = {k: v for k, v in self._unread.items() if v != parameter}
+                if parameter in self._taken_over:
+                    self._warn_of_two_uses()
+
+    def _warn_of_two_uses(self) -> None:
+        self.warn("a weight is used by two kinds of operation and counted twice")
 
     def warn(self, message: str) -> None:
         """Note an assumption."""

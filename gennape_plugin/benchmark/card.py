@@ -1,11 +1,10 @@
 """The benchmark's main table on the card of the weights that it was measured with."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gennape_plugin.core.weights import CARD_FILE, read_card
+from gennape_plugin.core.weights import update_card
 
 from .measure import OURS, PAPER, SINGLE
 
@@ -34,11 +33,7 @@ def card_table(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_card(results: Mapping[str, Any], folder: Path) -> None:
     """Put :func:`card_table` on a weights folder's card, in the place of an earlier one."""
-    card = {**read_card(folder), "benchmark": card_table(results)}
-    path = folder / CARD_FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    update_card(folder, {"benchmark": card_table(results)})
 
 
 def _figures(by_name: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,10 @@ COMMANDS = (
     "info",
     "pretrain",
     "finetune",
+    "calibrate",
     "evaluate",
     "benchmark",
+    "coverage",
 )
 
 
@@ -120,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
     finetune.add_argument("--seed", type=int, default=0, help="fixes the draw and the tuning")
     _weights(finetune)
 
+    calibrate = commands.add_parser(
+        "calibrate", help="measure intervals for predicted accuracies, and keep them on the card"
+    )
+    calibrate.add_argument("--data", required=True, metavar="FOLDER", help="folder of labels files")
+    calibrate.add_argument("--weights", metavar="NAME", help="shipped name or weights folder")
+
     evaluate = commands.add_parser(
         "evaluate", help="compare predictions with labels, FLOPs, params and conv count beside"
     )
@@ -171,6 +179,22 @@ def parser() -> argparse.ArgumentParser:
         ("--proxies", "also run zero-cost proxies on 300 networks a family (hours)"),
     ):
         bench.add_argument(option, action="store_true", help=what)
+
+    coverage = commands.add_parser(
+        "coverage", help="how many networks of torchvision, timm or transformers can be captured"
+    )
+    coverage.add_argument(
+        "source", metavar="SOURCE", help="torchvision, timm, transformers, or torch: its layers"
+    )
+    coverage.add_argument("--match", metavar="PATTERN", help="only names such as 'resnet*'")
+    coverage.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th name, from I")
+    coverage.add_argument(
+        "--out", metavar="FILE", help="JSON lines, one a network; those in it are not run again"
+    )
+    coverage.add_argument("--compare", choices=("fx",), help="time torch.fx on the same networks")
+    coverage.add_argument(
+        "--check-flops", action="store_true", help="compare with torch's FlopCounterMode"
+    )
     return top
 
 
@@ -179,7 +203,8 @@ def _network(command: argparse.ArgumentParser, *, many: bool) -> None:
         "networks" if many else "network",
         nargs="+" if many else None,
         metavar="NETWORK",
-        help="file.py:name, package.module:name or graph.json",
+        help="file.py:name, package.module:name, torchvision:name, timm:name, hf-config:FILE, "
+        "or an .onnx, .pt2 or graph's .json file",
     )
     command.add_argument(
         "--input", metavar="SHAPE", help="what it reads, without the batch axis, such as 3x32x32"

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from types import MappingProxyType, ModuleType
 from typing import Final
 
-from . import graphs, modules, python_code
+from . import graphs, modules, onnx, programs, python_code, zoo
 
 #: In the order in which they are asked.
 BUILT_IN: Final[Mapping[str, ModuleType]] = MappingProxyType(
-    {"graphs": graphs, "modules": modules, "python": python_code}
+    {
+        "graphs": graphs,
+        "modules": modules,
+        "programs": programs,
+        "onnx": onnx,
+        "zoo": zoo,
+        "python": python_code,
+    }
 )

@@ -122,7 +122,7 @@ def test_card(finished, data, tmp_path, capsys) -> None:
     assert entry["zero_shot"]["ours"]["srcc"]["mean"] == pytest.approx(ours, abs=1e-4)
     assert entry["with_50_labels"]["ours"]["srcc"]["mean"] > 0.9
     assert entry["development_family"]
-    assert not list(copy.glob("*.tmp"))
+    assert not list(copy.glob("*.partial"))
     assert main(["info", "--weights", str(copy)]) == 0
     assert f"SRCC zero-shot {ours:.3f}, with 50 labels" in capsys.readouterr().out
 

@@ -162,3 +162,15 @@ def test_products() -> None:
     ]
     square = TOKENS * TOKENS * WIDTH
     assert graph.macs == 3 * square + TOKENS**3 + 2 * TOKENS * WIDTH * 3
+
+
+def test_factors_by_name() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        scores = x.baddbmm(batch1=x, batch2=x, beta=0.5, alpha=2)
+        return torch.addmm(self.bias, mat1=scores[0], mat2=self.weight)
+
+    net = Net(forward)
+    net.bias, net.weight = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(6, 4))
+    captured = capture(net, (6, 6))
+    assert not captured.custom
+    assert captured.graph.macs == 6 * 6 * 6 + 6 * 6 * 4

@@ -458,3 +458,12 @@ def test_scopes_are_module_paths() -> None:
     block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
     graph = capture_module(nn.Sequential(block, nn.Sequential(nn.Tanh())), IMAGE)
     assert graph.scopes == ("", "0.0", "0.1", "1.0", "")
+
+
+def test_a_concatenation_of_nothing() -> None:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        empty = x.flatten()[:0]
+        return torch.cat([x.flatten(), torch.cat([empty, empty])])
+
+    captured = capture(Net(forward), IMAGE)
+    assert captured.graph.nodes[-1].shape == (192,)

@@ -154,13 +154,6 @@ def test_too_many_operations() -> None:
         capture(Net(forward), IMAGE, max_nodes=500)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
-def test_scripted_modules() -> None:
-    net = nn.Sequential(torch.jit.script(nn.ReLU()))
-    with pytest.raises(CaptureError, match="holds a scripted module"):
-        capture_module(net, IMAGE)
-
-
 def test_errors_chain_to_their_cause() -> None:
     with pytest.raises(GennapeError) as caught:
         capture_module(conv_net(), (5, 8, 8))

@@ -1,0 +1,5 @@
+"""ONNX models as computation graphs."""
+
+from .capture import capture_onnx
+
+__all__ = ["capture_onnx"]

@@ -1,0 +1,160 @@
+"""The built-in sources: one network, by every road."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from gennape_plugin.core.errors import CaptureError, GennapeError, InvalidInputError
+from torch import nn
+
+from gennape_plugin.architectures import capture_any, resolve, to_graph
+from gennape_plugin.hooks import Example, WithExample
+
+SHAPE = (3, 16, 16)
+
+
+class Net(nn.Module):
+    """Small, with a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.left = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        x = x + self.left(x)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    return Net().eval()
+
+
+@pytest.fixture(scope="module")
+def files(net, tmp_path_factory) -> dict[str, Path]:
+    """The network as an exported program's file and as ONNX."""
+    folder = tmp_path_factory.mktemp("files")
+    example = (torch.zeros(1, *SHAPE),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(net, example), folder / "net.pt2")
+        torch.onnx.export(net, example, folder / "net.onnx", dynamo=False)
+    return {"pt2": folder / "net.pt2", "onnx": folder / "net.onnx"}
+
+
+def test_all_roads_lead_to_one_graph(net, files) -> None:
+    expected = to_graph(net, SHAPE)
+    program = torch.export.export(net, (torch.zeros(1, *SHAPE),))
+    traced = torch.fx.symbolic_trace(net)
+    onnx = pytest.importorskip("onnx")
+    found = {
+        "fx": capture_any(traced, Example(SHAPE)),
+        "program": capture_any(program),
+        "pt2": capture_any(files["pt2"]),
+        "pt2 text": capture_any(str(files["pt2"])),
+        "onnx": capture_any(files["onnx"]),
+        "proto": capture_any(onnx.load(files["onnx"])),
+        "example of its own": capture_any(WithExample(net, Example(SHAPE))),
+    }
+    routes = {name: captured.route for name, captured in found.items()}
+    assert routes["program"] == "export"
+    assert routes["onnx"] == routes["proto"] == "onnx"
+    for name, captured in found.items():
+        graph = captured.graph
+        assert (graph.macs, graph.params) == (expected.macs, expected.params), name
+        assert graph.paper_view().num_nodes == expected.paper_view().num_nodes, name
+        if "onnx" not in routes[name]:
+            assert graph.hash == expected.hash, name
+
+
+def test_an_fx_graph_that_knows_its_shapes(net) -> None:
+    from torch.fx.passes.shape_prop import ShapeProp
+
+    traced = torch.fx.symbolic_trace(net)
+    with pytest.raises(InvalidInputError, match="say what it reads"):
+        capture_any(traced)
+    ShapeProp(traced).propagate(torch.zeros(1, *SHAPE))
+    assert capture_any(traced).graph.hash == to_graph(net, SHAPE).hash
+
+
+def test_references(files) -> None:
+    for path in files.values():
+        assert resolve(str(path)) == ("net", str(path))
+
+
+def test_examples_where_shapes_are_known(files) -> None:
+    with pytest.raises(InvalidInputError, match="leave out input_shape"):
+        to_graph(files["pt2"], SHAPE)
+    with pytest.raises(InvalidInputError, match="an ONNX model is not run"):
+        to_graph(files["onnx"], inputs=torch.zeros(1, *SHAPE))
+
+
+@pytest.mark.parametrize("ending", ["onnx", "pt2", "json"])
+def test_not_such_a_file(tmp_path, ending) -> None:
+    with pytest.raises((GennapeError, OSError)):
+        to_graph(tmp_path / f"missing.{ending}")
+    garbage = tmp_path / f"garbage.{ending}"
+    garbage.write_bytes(b"\x80\x04garbage")
+    with pytest.raises(GennapeError):
+        to_graph(garbage)
+
+
+def test_configurations(tmp_path) -> None:
+    with pytest.raises(InvalidInputError, match="does not exist: give a config"):
+        resolve(f"hf-config:{tmp_path / 'config.json.missing'}")
+    path = tmp_path / "config.txt"
+    for text, message in (
+        ("{", "is not JSON"),
+        ("[]", "no 'model_type'"),
+        ("{}", "no 'model_type'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InvalidInputError, match=message):
+            resolve(f"hf-config:{path}")
+    path.write_text(json.dumps({"model_type": "no-such-type"}))
+    with pytest.raises(InvalidInputError, match="transformers"):
+        resolve(f"hf-config:{path}")
+
+
+def test_collections_that_are_not_installed() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['torchvision'] = sys.modules['timm'] = None\n"
+        "from gennape_plugin.architectures import resolve\n"
+        "for name in ('torchvision:resnet18', 'timm:resnet18'):\n"
+        "    try: resolve(name)\n"
+        "    except Exception as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(
+        line.startswith("InvalidInputError torchvision cannot be imported") for line in lines
+    )
+
+
+def test_a_network_that_cannot_be_built(monkeypatch) -> None:
+    def fail() -> None:
+        raise KeyError("width")
+
+    monkeypatch.setattr("gennape_plugin.sources.zoo.catalogue_of", lambda _: {"odd": fail})
+    with pytest.raises(CaptureError, match="building timm:odd raised KeyError: 'width'"):
+        resolve("timm:odd")
+    with pytest.raises(
+        InvalidInputError, match="timm has no network 'odt': did you mean one of odd"
+    ):
+        resolve("timm:odt")
