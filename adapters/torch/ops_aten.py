@@ -207,9 +207,3 @@ def copied(r: Recorder, call: Call, input: Tensor, source: Tensor, *_: Any) -> A
 def index(r: Recorder, call: Call, input: Tensor, indices: Any, *_: Any) -> Any:
     """A gather by other tensors."""
     return gather(r, call, "index", call.run(), [input, *leaves(indices)])
-
-
-@handles("aten.grid_sampler aten.grid_sampler_2d aten.grid_sampler_3d")
-def grid_sampler(r: Recorder, call: Call, input: Tensor, grid: Tensor, *_: Any) -> Any:
-    """Sampling at given positions."""
-    return gather(r, call, "grid_sample", call.run(), [input, grid])

@@ -200,7 +200,6 @@ _GATHERS: Final = {
     "fold": "F.fold nn.col2im",
     "windows": "Tensor.unfold",
     "diagonal": "diagonal diag diag_embed",
-    "grid_sample": "F.grid_sample",
     "one_hot": "F.one_hot",
 }
 
@@ -222,6 +221,19 @@ def _gathers(names: str, function: str) -> None:
 
 for _function, _names in _GATHERS.items():
     _gathers(_names, _function)
+
+
+@handles("F.grid_sample aten.grid_sampler aten.grid_sampler_2d aten.grid_sampler_3d")
+def grid_sample(r: Recorder, call: Call, input: Tensor, grid: Tensor, *_: Any, **__: Any) -> Any:
+    """Sampling at given positions."""
+    rank = input.ndim - 2
+    fits = rank in (2, 3) and grid.ndim == rank + 2 and grid.shape[-1] == rank
+    if r.on_meta and fits and grid.shape[0] == input.shape[0] and grid.dtype == input.dtype:
+        # The kernel for tensors without data takes a tenth of a second.
+        out = input.new_empty((*input.shape[:2], *grid.shape[1:-1]))
+    else:
+        out = call.run()
+    return gather(r, call, "grid_sample", out, [input, grid])
 
 
 @handles("masked_select nonzero argwhere unique torch.unique_consecutive")

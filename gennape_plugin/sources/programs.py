@@ -23,7 +23,9 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
         from gennape_plugin.adapters.torch.pt2 import capture_pt2
 
         return capture_pt2(architecture)
-    from gennape_plugin.adapters.torch.exported import ExportedProgram, capture_exported
+    from torch.export import ExportedProgram
+
+    from gennape_plugin.adapters.torch.exported import capture_exported
 
     return capture_exported(architecture) if isinstance(architecture, ExportedProgram) else None
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from gennape_plugin.adapters.torch import capture_module
+from gennape_plugin.adapters.torch import capture, capture_module
 from gennape_plugin.core.builder import GraphBuilder
 from networks import Net, assert_same, built
 from torch import Tensor, nn
