@@ -4,7 +4,7 @@ Equal operations share one row of features (a *kind*), so a batch holds a small 
 kinds and, for each node, a row number. Nothing is padded: graphs lie one after another.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +184,12 @@ class GraphStore:
         """Every different operation of the graphs in this store."""
         table = tuple(self._kinds)
         return tuple(table[row] for row in np.unique(np.concatenate(self._kind)))
+
+    def unseen(self, labels: Collection[str]) -> Float[Tensor, "graphs"]:
+        """Share of each graph's operations whose label is not among ``labels``."""
+        unknown = np.array([op.name not in labels for op in self._kinds], dtype=bool)
+        shares = [float(unknown[kind].mean()) for kind in self._kind]
+        return torch.tensor(shares, dtype=torch.float32)
 
     def edges(self, index: int) -> IntArray:
         """Edges of one graph, ``(2, edges)``."""

@@ -1,13 +1,13 @@
 """Intervals for predicted accuracies: measured on held-out labels, kept on the weights' card.
 
-Networks within distance 1 of the training graphs take bounds from NAS-Bench-101's first
-validation set. Networks further out take the widest bounds of the development families, whose
-labels no weights were trained on, stretched until those of all families but one cover the one
-left out, for each of them. Four families are few: what that covers on families kept apart is
-measured, too.
+Familiar networks (distance up to 1, and no operation that was never trained on) take bounds
+from NAS-Bench-101's first validation set. All others take the widest bounds of the
+development families, whose labels no weights were trained on, stretched until those of all
+families but one cover the one left out, for each of them. Four families are few: what that
+covers on families kept apart is measured, too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -19,6 +19,7 @@ from gennape_plugin.core.conformal import Bounds, covered, error_bounds, stretch
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.model import GennapeModel
 
+from .familiarity import checked_seen, is_familiar
 from .label_sets import LABEL_SETS
 from .pools import read_pool
 
@@ -37,26 +38,31 @@ class Calibration:
     """Bounds on ``truth - prediction`` by coverage, in percentage points.
 
     Attributes:
-        near: For networks within distance 1.
+        near: For familiar networks.
         far: For all others.
     """
 
     near: Mapping[float, Bounds]
     far: Mapping[float, Bounds]
 
-    def interval(self, accuracy: float, distance: float) -> tuple[float, float]:
+    def interval(self, accuracy: float, *, familiar: bool) -> tuple[float, float]:
         """The interval around an accuracy in percent, cut to 0 to 100."""
-        low, high = (self.near if distance <= 1 else self.far)[COVERAGE]
+        low, high = (self.near if familiar else self.far)[COVERAGE]
         return max(0.0, accuracy + low), min(100.0, accuracy + high)
 
 
 def calibrate(
-    model: GennapeModel, data: Path, *, note: Callable[[str], None] = lambda text: None
+    model: GennapeModel,
+    card: Mapping[str, Any],
+    data: Path,
+    *,
+    note: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Measure bounds, and what they cover where they were not measured.
 
     Args:
         model: A model that has not been fine-tuned.
+        card: Its card, which says what it was trained on.
         data: Folder of labels files (see :mod:`.label_sets`).
         note: Receives one line of text for each figure.
 
@@ -67,6 +73,11 @@ def calibrate(
         LabelsError: for a labels file that cannot be used.
         InvalidInputError: if there are no labels of NAS-Bench-101 or of two families.
     """
+    labels = checked_seen(card).get("labels", ())
+    if not labels:
+        raise InvalidInputError(
+            "the card does not say which operations the weights were trained on"
+        )
     cells = data / LABEL_SETS["nasbench101"].file
     families = {
         name: data / known.file
@@ -79,11 +90,11 @@ def calibrate(
             f"{cells.name} and at least two of "
             + ", ".join(known.file for known in LABEL_SETS.values() if known.development)
         )
-    held_out = _errors(model, cells, "nasbench101", near=True, subset="validation_1")
-    again = _errors(model, cells, "nasbench101", near=True, subset="validation_2")
-    far = {name: _errors(model, path, name, near=False) for name, path in families.items()}
+    held_out = _errors(model, labels, cells, "nasbench101", near=True, subset="validation_1")
+    again = _errors(model, labels, cells, "nasbench101", near=True, subset="validation_2")
+    far = {name: _errors(model, labels, path, name, near=False) for name, path in families.items()}
     apart = {
-        name: _errors(model, data / known.file, name, near=False)
+        name: _errors(model, labels, data / known.file, name, near=False)
         for name, known in LABEL_SETS.items()
         if not (known.development or name == "nasbench101") and (data / known.file).is_file()
     }
@@ -91,8 +102,8 @@ def calibrate(
         if len(errors) < _LEAST:
             raise InvalidInputError(
                 f"{name}: {len(errors)} networks "
-                f"{'beyond' if name in far else 'within'} distance 1 are held out, and at least "
-                f"{_LEAST} are needed: give more labels"
+                f"that are {'unfamiliar' if name in far else 'familiar'} are held out, and at "
+                f"least {_LEAST} are needed: give more labels"
             )
     bounds: dict[str, dict[str, Any]] = {"near": {}, "far": {}}
     checks: dict[str, Any] = {}
@@ -169,12 +180,19 @@ def checked_calibration(card: Mapping[str, Any]) -> Calibration | None:
 
 
 def _errors(
-    model: GennapeModel, labels: Path, family: str, *, near: bool, subset: str | None = None
+    model: GennapeModel,
+    seen: Collection[str],
+    labels: Path,
+    family: str,
+    *,
+    near: bool,
+    subset: str | None = None,
 ) -> Any:
-    """Errors in percentage points of a family's networks on one side of distance 1."""
+    """Errors in percentage points of a family's familiar or unfamiliar networks."""
     pool = read_pool(labels, family_name=family, subset=subset)
     rows = np.random.default_rng(0).permutation(len(pool.truth))[:SAMPLE]
-    outputs = model.predict(pool.store.take(rows.tolist()))
+    store = pool.store.take(rows.tolist())
+    outputs = model.predict(store)
     predicted = model.accuracy(outputs)[0].double().clamp(0, 1).numpy()
-    side = (outputs.distance <= 1).numpy() == near
-    return 100 * (pool.truth[rows] - predicted)[side]
+    familiar = is_familiar(outputs.distance, store.unseen(seen)).numpy()
+    return 100 * (pool.truth[rows] - predicted)[familiar == near]

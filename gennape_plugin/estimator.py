@@ -19,7 +19,7 @@ from gennape_plugin.core.weights import load_model, save_model
 
 from .architectures import to_graph
 from .calibration import COVERAGE, checked_calibration
-from .familiarity import checked_seen, unfamiliar
+from .familiarity import Novelty, checked_seen, novelty
 from .hooks import InputShape
 from .modes import Mode, check_mode, checked_accuracies, fine_tuned, joined, population_scores
 from .prediction import Prediction
@@ -139,13 +139,13 @@ class Gennape:
             InvalidInputError: for an empty population or another mode.
         """
         check_mode(mode)
-        names, graphs, parts, notes = [], [], [], []
+        names, graphs, parts, news = [], [], [], []
         for chunk in _chunks(architectures, input_shape, 512):
             names += [name for name, _ in chunk]
             graphs += [graph for _, graph in chunk]
-            found, unseen = self._outputs([g for _, g in chunk], [n for n, _ in chunk])
+            found, novel = self._outputs([g for _, g in chunk], [n for n, _ in chunk])
             parts.append(found)
-            notes += unseen
+            news += novel
         if not parts:
             raise InvalidInputError("an empty population: give the networks to rank")
         outputs = joined(parts)
@@ -153,7 +153,7 @@ class Gennape:
         few = self.model.few_shot
         labelled = mode == "default" and few is not None and bool(few.blend)
         basis = "labels" if labelled else "population"
-        return self._predictions(graphs, names, outputs, scores, notes, basis)
+        return self._predictions(graphs, names, outputs, scores, news, basis)
 
     def rank_population(
         self,
@@ -214,14 +214,14 @@ class Gennape:
         save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
 
     def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
-        outputs, notes = self._outputs(graphs, names)
-        return self._predictions(graphs, names, outputs, self.model.score(outputs), notes)
+        outputs, news = self._outputs(graphs, names)
+        return self._predictions(graphs, names, outputs, self.model.score(outputs), news)
 
     def _store(
         self, graphs: Sequence[ComputeGraph], names: Sequence[str]
-    ) -> tuple[GraphStore, list[tuple[str, ...]]]:
+    ) -> tuple[GraphStore, list[Novelty]]:
         """The graphs, and what of each the weights have never seen."""
-        store, seen, notes = GraphStore(), checked_seen(self.card), []
+        store, seen, news = GraphStore(), checked_seen(self.card), []
         for graph, name in zip(graphs, names, strict=True):
             view = store.add(graph)
             if not any(op.name in _KNOWN for op in view.ops):
@@ -229,14 +229,14 @@ class Gennape:
                     f"{name or 'the network'} holds no operation that the estimator knows, so its "
                     "score would say nothing (`gennape trace` shows what was found)"
                 )
-            notes.append(unfamiliar(graph, view, seen))
-        return store, notes
+            news.append(novelty(graph, view, seen))
+        return store, news
 
     def _outputs(
         self, graphs: Sequence[ComputeGraph], names: Sequence[str]
-    ) -> tuple[Outputs, list[tuple[str, ...]]]:
-        store, notes = self._store(graphs, names)
-        return self.model.predict(store), notes
+    ) -> tuple[Outputs, list[Novelty]]:
+        store, news = self._store(graphs, names)
+        return self.model.predict(store), news
 
     def _predictions(
         self,
@@ -244,7 +244,7 @@ class Gennape:
         names: Sequence[str],
         outputs: Outputs,
         scores: Tensor,
-        notes: Sequence[tuple[str, ...]],
+        news: Sequence[Novelty],
         basis: str = "",
     ) -> list[Prediction]:
         means, deviations = self.model.accuracy(outputs)
@@ -257,9 +257,9 @@ class Gennape:
         bounds = None if few is None else few.bounds(COVERAGE)
         blended = few is not None and bool(few.blend)  # otherwise the zero-shot order was kept
 
-        def interval(accuracy: float, distance: float) -> tuple[float, float] | None:
+        def interval(accuracy: float, familiar: bool) -> tuple[float, float] | None:
             if bounds is None:
-                return None if calibration is None else calibration.interval(accuracy, distance)
+                return calibration.interval(accuracy, familiar=familiar) if calibration else None
             low, high = accuracy + 100 * bounds[0], accuracy + 100 * bounds[1]
             return (max(0.0, low), min(100.0, high)) if isfinite(low + high) else None
 
@@ -283,8 +283,9 @@ class Gennape:
                 },
                 distance=float(outputs.distance[i]),
                 graph_hash=graph.hash,
-                notes=() if tuned else notes[i],
-                interval=interval(float(means[i]), float(outputs.distance[i])),
+                notes=() if tuned else news[i].notes,
+                interval=interval(float(means[i]), near and not news[i].unseen),
+                unseen=news[i].unseen,
             )
             for i, graph in enumerate(graphs)
             for near in [float(outputs.distance[i]) <= 1]

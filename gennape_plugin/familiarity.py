@@ -2,7 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import WeightsError
@@ -12,7 +16,7 @@ from gennape_plugin.core.paper import PaperGraph
 
 
 def seen_in(store: GraphStore) -> dict[str, Any]:
-    """Facts about training graphs that :func:`unfamiliar` compares with."""
+    """Facts about training graphs that :func:`novelty` compares with."""
     distinct = store.distinct_ops()
     gflops = store.gflops
     return {
@@ -48,8 +52,35 @@ def checked_seen(card: Mapping[str, Any]) -> Mapping[str, Any]:
         ) from None
 
 
-def unfamiliar(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> tuple[str, ...]:
-    """One sentence for each way in which a network lies outside the training graphs.
+def is_familiar(
+    distance: Float[Tensor, "graphs"], unseen: Float[Tensor, "graphs"]
+) -> Bool[Tensor, "graphs"]:
+    """Whether graphs are like the training graphs, in embedding and in operations.
+
+    ``benchmarks/study_ood.py`` shows why both are asked, and fuzzy memberships are not.
+
+    Args:
+        distance: 99 % of the training graphs stay below 1.
+        unseen: Share of operations whose label was never trained on; 0 in training.
+    """
+    return (distance <= 1) & (unseen <= 0)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What of a network lies outside the training graphs.
+
+    Attributes:
+        notes: One sentence for each way.
+        unseen: Share of its operations whose label was never trained on.
+    """
+
+    notes: tuple[str, ...] = ()
+    unseen: float = 0.0
+
+
+def novelty(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> Novelty:
+    """What of a network lies outside the training graphs; nothing where those are unknown.
 
     Args:
         graph: The network.
@@ -57,7 +88,7 @@ def unfamiliar(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -
         seen: What :func:`seen_in` wrote into the weights' card; empty for unknown.
     """
     if not seen:
-        return ()
+        return Novelty()
     found = []
     gflops, (low, high) = graph.flops / 1e9, seen["gflops"]
     if not low <= gflops <= high:
@@ -71,6 +102,7 @@ def unfamiliar(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -
         found.append(f"maps of up to {pixels:.0f} pixels, trained on {seen['pixels']:.0f}")
     if channels > seen["channels"]:
         found.append(f"up to {channels:.0f} channels, trained on {seen['channels']:.0f}")
+    untrained: dict[str, int] = {}
     if any(op.name not in seen["labels"] for op in distinct):
         labels = Counter(op.name for op in view.ops)
         untrained = {name: n for name, n in labels.items() if name not in seen["labels"]}
@@ -82,7 +114,7 @@ def unfamiliar(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -
     )
     if nearest:
         found.append("operations read as the nearest known one: " + _listed(nearest))
-    return tuple(found)
+    return Novelty(tuple(found), sum(untrained.values()) / len(view.ops))
 
 
 def _listed(counts: Mapping[str, int]) -> str:

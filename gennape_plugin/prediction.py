@@ -27,8 +27,8 @@ class Prediction:
         accuracy_std: Standard deviation of those members' predictions, in percentage points.
             Disagreement, not a calibrated error.
         interval: Where the accuracy lies with 90 % coverage, in percent: by NAS-Bench-101 cells
-            held out (``distance`` up to 1), by the stretched errors of four other families
-            (beyond; another data set may lie outside), or after fine-tuning by the labels
+            held out (familiar networks), by the stretched errors of four other families
+            (others; another data set may lie outside), or after fine-tuning by the labels
             left out in turn; ``None`` where nothing was held out, or too little.
         dataset: Data set that the accuracy refers to.
         unit: What exactly the accuracy estimates.
@@ -43,7 +43,9 @@ class Prediction:
         members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs; scores
             without a unit of members named ``...pairwise``, whose differences are logits of
             the first network being the better one.
-        distance: Distance from the training graphs; 99 % of those stay below 1.
+        distance: Distance of the embedding from those of the training graphs; 99 % of those
+            stay below 1.
+        unseen: Share of its operations whose label was never trained on.
         graph_hash: Canonical hash of the computation graph.
         notes: Ways in which the network lies outside of what the weights were trained on,
             one sentence each; empty where none is known.
@@ -63,11 +65,12 @@ class Prediction:
     graph_hash: str
     notes: tuple[str, ...] = ()
     interval: tuple[float, float] | None = None
+    unseen: float = 0.0
 
     @property
     def familiar(self) -> bool:
-        """Whether the network is like the training graphs (``distance`` up to 1)."""
-        return self.distance <= 1
+        """Whether the network is like the training graphs: ``distance`` up to 1, nothing unseen."""
+        return self.distance <= 1 and self.unseen <= 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -86,12 +89,13 @@ class Prediction:
         if self.interval is not None:
             low, high = self.interval
             accuracy += f"\n            90 % interval {low:.1f} to {high:.1f} %"
+        unseen = f"; {self.unseen:.0%} of the operations never trained on" if self.unseen else ""
         return (
             f"{self.name}\n"
             f"  score     {self.score:+.3f}  {_BASIS[self.basis]}\n"
             f"  accuracy  {accuracy}\n"
             f"            ({self.unit})\n"
-            f"  distance  {self.distance:.2f}  (99 % of the training graphs stay below 1)\n"
+            f"  distance  {self.distance:.2f}  (99 % of the training graphs stay below 1){unseen}\n"
             f"  cost      {engineering(self.flops)}FLOPs (2 x multiply-adds), "
             f"{engineering(self.params)}parameters\n"
             f"  members   {members}" + "".join(f"\n  note      {note}" for note in self.notes)

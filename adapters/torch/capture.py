@@ -115,14 +115,15 @@ def capture(
         try:
             with isolated(), tensors() as convert:
                 graph, kept = _run(module, arguments, recorder, convert, route)
+                noted = (*kept, *recorder.warnings)
+                # Inside too: runtime type checkers draw from the random generator.
+                return Capture(graph, route, tuple(map(str, failures)), noted)
         except CaptureError:
             raise
         except Exception as error:
             failed = recorder.failure
             path = failed[1] if failed is not None and failed[0] is error else ""
             failures.append(_Failure(route, error, path))
-            continue
-        return Capture(graph, route, tuple(map(str, failures)), (*kept, *recorder.warnings))
     raise _refusal(module, arguments, failures) from failures[-1].error
 
 

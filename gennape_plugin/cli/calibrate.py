@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             f"{folder} was fine-tuned, which gave it intervals of its own: give pretrained weights"
         )
-    found = calibrate(estimator.model, Path(args.data), note=print)
+    found = calibrate(estimator.model, estimator.card, Path(args.data), note=print)
     update_card(folder, {"calibration": found})
     print(f"written to the card in {folder}")
     return 0
