@@ -188,7 +188,7 @@ class TestNASBench201:
         lines = str(result).splitlines()
         assert lines[0].startswith(f"nasbench201, {TARGET}, no-none: {result.items} architectures")
         assert lines[1].split() == ["MAE,", "points", *list(METRICS)[1:]]
-        assert [line[:12].strip() for line in lines[2:]] == list(result.results)
+        assert [line[:16].strip() for line in lines[2:]] == list(result.results)
         counts = next(line for line in lines if line.startswith("conv count"))
         assert counts.split()[2] == "-"  # a count has no error in points
 
