@@ -1,7 +1,9 @@
-"""PyTorch modules, exported programs and their files as computation graphs."""
+"""PyTorch modules as computation graphs.
+
+Exported programs and their files are read by :mod:`.exported` and :mod:`.pt2`, which are
+imported by those who need them: ``torch.export`` takes a moment.
+"""
 
 from .capture import capture, capture_module
-from .exported import capture_exported, example_inputs_of
-from .pt2 import capture_pt2
 
-__all__ = ["capture", "capture_exported", "capture_module", "capture_pt2", "example_inputs_of"]
+__all__ = ["capture", "capture_module"]

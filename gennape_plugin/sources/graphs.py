@@ -1,11 +1,11 @@
 """Computation graphs themselves, and files of them."""
 
-from pathlib import Path
-
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.graph_json import load_graph
 from gennape_plugin.hooks import Example, hookimpl
+
+from ._files import file_reference, names_file
 
 
 @hookimpl
@@ -13,7 +13,7 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     """A :class:`ComputeGraph`, or a file that ``gennape trace --json`` wrote."""
     if isinstance(architecture, ComputeGraph):
         return Capture(architecture, "graph")
-    if isinstance(architecture, str | Path) and str(architecture).endswith(".json"):
+    if names_file(architecture, ".json"):
         return Capture(load_graph(architecture), "json")
     return None
 
@@ -21,4 +21,4 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
 @hookimpl
 def gennape_resolve(reference: str) -> tuple[str, object] | None:
     """``graph.json``."""
-    return (Path(reference).stem, reference) if reference.endswith(".json") else None
+    return file_reference(reference, ".json")

@@ -1,16 +1,16 @@
 """Programs of ``torch.export``: objects, and ``.pt2`` files of them."""
 
-from pathlib import Path
-
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.hooks import Example, hookimpl
+
+from ._files import file_reference, names_file
 
 
 @hookimpl
 def gennape_capture(architecture: object, example: Example) -> Capture | None:
     """An ``ExportedProgram``, or the path of a ``.pt2`` file; both know what they read."""
-    is_path = isinstance(architecture, str | Path) and str(architecture).endswith(".pt2")
+    is_path = names_file(architecture, ".pt2")
     # By name: torch.export takes a moment to import, and most callers never meet it.
     if not is_path and type(architecture).__name__ != "ExportedProgram":
         return None
@@ -19,7 +19,7 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
             "an exported program has its input shapes in it: leave out input_shape (--input), "
             "inputs and kwargs"
         )
-    if isinstance(architecture, str | Path):
+    if names_file(architecture, ".pt2"):
         from gennape_plugin.adapters.torch.pt2 import capture_pt2
 
         return capture_pt2(architecture)
@@ -33,4 +33,4 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
 @hookimpl
 def gennape_resolve(reference: str) -> tuple[str, object] | None:
     """``network.pt2``."""
-    return (Path(reference).stem, reference) if reference.endswith(".pt2") else None
+    return file_reference(reference, ".pt2")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from gennape_plugin.core.errors import CaptureError, GennapeError, InvalidInputError
-from gennape_plugin.coverage.catalogue import catalogue_of
 from gennape_plugin.hooks import Example, WithExample, hookimpl
 
 _COLLECTIONS: Final = ("torchvision", "timm", "transformers")
@@ -32,7 +31,9 @@ def gennape_resolve(reference: str) -> tuple[str, object] | None:
             sample = sample_of_config(_read_config(Path(name)))
             name = Path(name).stem
         else:
-            networks = catalogue_of(source)
+            from gennape_plugin.coverage import catalogue
+
+            networks = catalogue.catalogue_of(source)
             if name not in networks:
                 near = get_close_matches(name, networks, n=5, cutoff=0.5)
                 raise InvalidInputError(
