@@ -26,6 +26,10 @@ class CaptureWarning(UserWarning):
     """A network was captured under an assumption, such as one branch of several."""
 
 
+class RebuildError(GennapeError, ValueError):
+    """A computation graph does not say enough to build its network again."""
+
+
 class ArchitectureError(GennapeError, ValueError):
     """A benchmark's architecture encoding is malformed or outside its search space."""
 

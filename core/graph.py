@@ -7,12 +7,15 @@ view of it is :meth:`ComputeGraph.paper_view`.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .canonical import canonical_hash
 from .errors import GraphError
 from .node import Node
 from .paper import PaperGraph, paper_view
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MAX_NODES = 1_000_000  # the documented limit on any graph, whatever it was read from
 
@@ -162,6 +165,18 @@ class ComputeGraph:
     def paper_view(self) -> PaperGraph:
         """The graph under the paper's folding rules (see :mod:`.paper`)."""
         return paper_view(self)
+
+    def to_module(self) -> "nn.Module":
+        """The network that the graph describes, as a module with fresh weights.
+
+        See :func:`gennape_plugin.core.rebuild.to_module`.
+
+        Raises:
+            RebuildError: naming the first operation that the graph does not describe fully.
+        """
+        from .rebuild import to_module
+
+        return to_module(self)
 
     def renamed(self, name: str) -> "ComputeGraph":
         """The same graph under another name."""
