@@ -47,3 +47,7 @@ class NotFittedError(GennapeError, ValueError, AttributeError):
 
     Inherits what scikit-learn's own ``NotFittedError`` inherits.
     """
+
+
+class PluginError(GennapeError, RuntimeError):
+    """A plugin failed, or two of them disagree."""

@@ -1,7 +1,7 @@
 """Members: predictors that each answer for every graph of a batch."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from jaxtyping import Float
@@ -154,6 +154,10 @@ class FlopsMember(Member):
     ) -> Float[Tensor, "graphs"]:
         """``log10(F + 1)``, F in GFLOPs; not an accuracy."""
         return torch.log10(batch.gflops + 1)
+
+
+#: Kinds that :func:`member_of` makes.
+MEMBER_KINDS: Final = (HeadMember.kind, PairwiseMember.kind, GraphMember.kind, FlopsMember.kind)
 
 
 def member_of(description: Mapping[str, Any]) -> Member:

@@ -6,7 +6,7 @@ in a plain description (:meth:`GennapeModel.describe`), so that a model is saved
 pickles.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -57,29 +57,7 @@ class GennapeModel(nn.Module):
             ranker: The rankings by statistics; without trees where left out.
         """
         super().__init__()
-        if FlopsMember.kind not in members:
-            raise InvalidInputError("a model needs the member 'flops': graphs far out rank by it")
-        missing = [name for name in ensemble if name not in members]
-        if not ensemble or missing:
-            raise InvalidInputError(
-                f"the ensemble {ensemble} must name some of the members {tuple(members)}"
-            )
-        if not any(members[name].predicts_accuracy for name in ensemble):
-            raise InvalidInputError(
-                f"the ensemble {ensemble} holds no member that predicts an accuracy: name one"
-            )
-        for name, member in members.items():
-            if isinstance(member, FlopsMember) != (name == "flops"):
-                raise InvalidInputError(
-                    f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
-                    "only they, are called 'flops'"
-                )
-            reads_embedding = isinstance(member, HeadMember | PairwiseMember)
-            if reads_embedding and member.features != encoder.size + 1:
-                raise InvalidInputError(
-                    f"the member {name!r} reads {member.features} features, the encoder gives "
-                    f"{encoder.size} and FLOPs"
-                )
+        _check_members(members, ensemble, encoder)
         self.encoder = encoder
         self.space = EmbeddingSpace(encoder.size)
         # Module names may not hold dots, but may hold the plus signs of "cl+fcm+t".
@@ -89,6 +67,43 @@ class GennapeModel(nn.Module):
         self.paper_members: tuple[str, ...] = ()
         self.ranker = Ranker() if ranker is None else ranker
         self.few_shot: FewShot | None = None
+
+    def add_member(
+        self, name: str, member: Member, reference: GraphStore, *, in_score: bool
+    ) -> None:
+        """Take in one more member.
+
+        Args:
+            name: Its name, a new one.
+            member: The member; it becomes part of this model.
+            reference: Graphs over which its mean and deviation are measured.
+            in_score: Whether it joins the members that make the score.
+
+        Raises:
+            InvalidInputError: for a name that is taken or cannot be one, a member that does
+                not fit, or one that says the same of every graph of ``reference``.
+        """
+        if not name or "." in name or name in self.members:
+            raise InvalidInputError(
+                f"a member cannot be called {name!r}: give a name without dots that is not among "
+                f"{', '.join(self.members)}"
+            )
+        ensemble = (*self.ensemble, name) if in_score else self.ensemble
+        _check_members({**dict(self._members()), name: member}, ensemble, self.encoder)
+        self.members[name] = member.to(self.space.mean.device)
+        try:
+            values = self.outputs(reference)[name]
+            spread = float(values.std(correction=0)) if values.shape == (len(reference),) else 0.0
+            if not 0 < spread < torch.inf:
+                raise InvalidInputError(
+                    f"the member {name!r} does not give one finite number a graph that differs "
+                    f"between graphs (shape {tuple(values.shape)}, deviation {spread:g})"
+                )
+        except BaseException:
+            del self.members[name]
+            raise
+        member.reference.copy_(torch.stack([values.mean(), values.std(correction=0)]))
+        self.ensemble = ensemble
 
     @torch.no_grad()
     def predict(self, store: GraphStore, *, batch_size: int = 512) -> "Outputs":
@@ -235,15 +250,50 @@ class GennapeModel(nn.Module):
         }
 
 
-def model_of(description: Mapping[str, Any]) -> GennapeModel:
+def _check_members(
+    members: Mapping[str, Member], ensemble: tuple[str, ...], encoder: CLEncoder
+) -> None:
+    if FlopsMember.kind not in members:
+        raise InvalidInputError("a model needs the member 'flops': graphs far out rank by it")
+    missing = [name for name in ensemble if name not in members]
+    if not ensemble or missing:
+        raise InvalidInputError(
+            f"the ensemble {ensemble} must name some of the members {tuple(members)}"
+        )
+    if not any(members[name].predicts_accuracy for name in ensemble):
+        raise InvalidInputError(
+            f"the ensemble {ensemble} holds no member that predicts an accuracy: name one"
+        )
+    for name, member in members.items():
+        if isinstance(member, FlopsMember) != (name == "flops"):
+            raise InvalidInputError(
+                f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
+                "only they, are called 'flops'"
+            )
+        reads_embedding = isinstance(member, HeadMember | PairwiseMember)
+        if reads_embedding and member.features != encoder.size + 1:
+            raise InvalidInputError(
+                f"the member {name!r} reads {member.features} features, the encoder gives "
+                f"{encoder.size} and FLOPs"
+            )
+
+
+def model_of(
+    description: Mapping[str, Any],
+    make_member: Callable[[Mapping[str, Any]], Member] = member_of,
+) -> GennapeModel:
     """A model with the described architecture and untrained weights.
+
+    Args:
+        description: What :meth:`GennapeModel.describe` returned.
+        make_member: Makes each member from its description.
 
     Raises:
         InvalidInputError: if the description is not one that :meth:`GennapeModel.describe` wrote.
     """
     try:
         encoder = CLEncoder(EncoderConfig(**description["encoder"]))
-        members = {str(name): member_of(d) for name, d in description["members"].items()}
+        members = {str(name): make_member(d) for name, d in description["members"].items()}
         ensemble = tuple(str(name) for name in description["ensemble"])
         trees = description.get("ranker", {"trees": 0, "nodes": 1})
         ranker = Ranker(BoostedTrees(int(trees["trees"]), int(trees["nodes"])))

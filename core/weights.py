@@ -6,7 +6,7 @@ the SHA-256 of the weights and of the op vocabulary, and loading checks both.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .errors import GennapeError, InvalidInputError, WeightsError
+from .members import Member, member_of
 from .model import GennapeModel, model_of
 from .ops import PAPER_LABELS
 from .statistics import STATISTICS
@@ -112,8 +113,14 @@ def update_card(folder: str | Path, entries: Mapping[str, Any]) -> None:
     _replace(Path(folder) / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
 
 
-def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
+def load_model(
+    folder: str | Path, make_member: Callable[[Mapping[str, Any]], Member] = member_of
+) -> tuple[GennapeModel, dict[str, Any]]:
     """Read a model and its card, trusting neither.
+
+    Args:
+        folder: The folder.
+        make_member: Makes each member from its description.
 
     Returns:
         The model in evaluation mode on the CPU, float32, and its card.
@@ -145,7 +152,7 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
         _check_sizes(description)
         # Without memory at first: a card can ask for far more than its weights hold.
         with torch.device("meta"):
-            expected = model_of(description).state_dict()
+            expected = model_of(description, make_member).state_dict()
         if expected.keys() != tensors.keys():
             different = sorted(expected.keys() ^ tensors.keys())[:5]
             raise WeightsError(f"tensors are missing or unknown: {', '.join(different)}")
@@ -171,7 +178,7 @@ def load_model(folder: str | Path) -> tuple[GennapeModel, dict[str, Any]]:
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
         # Initial values are overwritten at once; the global random state is left alone.
         with torch.random.fork_rng():
-            model = model_of(description)
+            model = model_of(description, make_member)
     except GennapeError as error:
         raise WeightsError(f"{folder} cannot be loaded: {error}") from None
     model.load_state_dict(tensors)

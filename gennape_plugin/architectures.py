@@ -7,7 +7,7 @@ from typing import Any
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import CaptureError, CaptureWarning, GennapeError, InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.hooks import Example, InputShape, WithExample, plugins
+from gennape_plugin.hooks import Example, InputShape, WithExample, ask, plugins
 
 
 def to_graph(
@@ -74,8 +74,8 @@ def capture_any(architecture: object, example: Example | None = None) -> Capture
 
 
 _TAKEN = (
-    "an nn.Module, an exported program, an ONNX model, a ComputeGraph, or the path of an .onnx, "
-    ".pt2 or graph's .json file"
+    "an nn.Module, an exported program, an ONNX model, a ComputeGraph, the path of an .onnx, .pt2 "
+    "or graph's .json file, or an encoding such as 'nasbench201:...'"
 )
 
 
@@ -84,20 +84,20 @@ def resolve(reference: str) -> tuple[str, object]:
 
     Args:
         reference: ``file.py:name``, ``package.module:name``, ``torchvision:name``,
-            ``timm:name``, ``hf-config:FILE``, or a file of a network (``.onnx``, ``.pt2``,
-            ``.json``). A name in Python code may be a module
-            instance, a class or a function; the latter two are called without arguments.
-            The file is run: give only code you trust.
+            ``timm:name``, ``hf-config:FILE``, ``family:encoding``, or a file of a network
+            (``.onnx``, ``.pt2``, ``.json``). A name in Python code may be a module instance,
+            a class or a function; the latter two are called without arguments. The file is
+            run: give only code you trust.
 
     Raises:
         InvalidInputError: naming what is missing.
         CaptureError: if the file, module or function raises.
     """
-    found: tuple[str, object] | None = plugins().hook.gennape_resolve(reference=reference)
+    found: tuple[str, object] | None = ask("gennape_resolve", reference=reference)
     if found is None:
         raise InvalidInputError(
             f"{reference!r}: give file.py:name, package.module:name, torchvision:name, timm:name, "
-            "hf-config:FILE, or an .onnx, .pt2 or graph's .json file"
+            "hf-config:FILE, family:encoding, or an .onnx, .pt2 or graph's .json file"
         )
     return found
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.core.comparators.bananas import BANANAS_CONFIG, fit_bananas
 from gennape_plugin.core.comparators.cells import CellTensors
 from gennape_plugin.core.comparators.npn import NPN_CONFIG, fit_npn
@@ -22,6 +21,7 @@ from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.metrics import mae, srcc
 from gennape_plugin.core.regression import Fitted
 from gennape_plugin.core.training import Progress, silent
+from gennape_plugin.families import family
 
 from .labels import Labelled, read_labels
 from .protocol import PRUNE_BELOW, split_nasbench101

@@ -1,5 +1,7 @@
 """`Gennape`: the estimator a person uses."""
 
+import copy
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import isfinite
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.graph import ComputeGraph
+from gennape_plugin.core.members import Member
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.ops import PAPER_LABELS
@@ -20,12 +23,15 @@ from gennape_plugin.core.weights import load_model, save_model
 from .architectures import to_graph
 from .calibration import COVERAGE, checked_calibration
 from .familiarity import Novelty, checked_seen, novelty
-from .hooks import InputShape
+from .families import family
+from .hooks import InputShape, observe
+from .members import make_member
 from .modes import Mode, check_mode, checked_accuracies, fine_tuned, joined, population_scores
 from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = "gennape-nb101"
+_REFERENCE = 256  # cells that a new member is measured on
 _KNOWN = frozenset(PAPER_LABELS) - {"<OOV>", "Input", "Output"}
 
 
@@ -61,7 +67,7 @@ class Gennape:
         """
         folder = weights_folder(name_or_path)
         where = usable_device(device)
-        model, card = load_model(folder)
+        model, card = load_model(folder, make_member)
         return cls(model.to(where), card)
 
     def score(
@@ -208,6 +214,46 @@ class Gennape:
         facts = {"mode": mode, "dataset": dataset, "labels": len(percent), "seed": seed, **report}
         return Gennape(model, {**self.card, "fine_tuned": facts})
 
+    def with_member(
+        self,
+        name: str,
+        member: Member,
+        *,
+        in_score: bool = True,
+        reference: Iterable[object] | None = None,
+        input_shape: InputShape | None = None,
+    ) -> "Gennape":
+        """An estimator with one more member; this one stays as it is.
+
+        What the card says of accuracy and intervals was measured without the member and is
+        left out where it joins the score.
+
+        Args:
+            name: Its name among the others.
+            member: The member, trained; :meth:`save` keeps it, and a plugin's
+                ``gennape_member`` hook makes it again.
+            in_score: Whether it joins the members whose mean is the score near the training
+                graphs; otherwise its output only stands in ``Prediction.members``.
+            reference: Networks over which its mean and deviation are measured, so that it can
+                be averaged with others; 256 random NAS-Bench-101 cells where left out.
+            input_shape: What modules among them read.
+
+        Raises:
+            InvalidInputError: for a name that is taken, or a member that does not give one
+                finite number a graph, different between graphs.
+        """
+        if reference is None:
+            cells, rng = family("nasbench101"), random.Random(0)
+            reference = [cells.graph(cells.sample(rng)) for _ in range(_REFERENCE)]
+        store = GraphStore()
+        for chunk in _chunks(reference, input_shape, 512):
+            for _, graph in chunk:
+                store.add(graph)
+        model = copy.deepcopy(self.model)
+        model.add_member(name, copy.deepcopy(member), store, in_score=in_score)
+        stale = {"calibration", "benchmark", "metrics"} if in_score else set()
+        return Gennape(model, {k: v for k, v in self.card.items() if k not in stale})
+
     def save(self, path: str | Path) -> None:
         """Write weights and card into a folder that :meth:`from_pretrained` reads."""
         written = {"format", "version", "sha256", "vocabulary", "model"}
@@ -264,7 +310,7 @@ class Gennape:
             return (max(0.0, low), min(100.0, high)) if isfinite(low + high) else None
 
         unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
-        return [
+        predictions = [
             Prediction(
                 name=names[i],
                 score=float(scores[i]),
@@ -286,10 +332,13 @@ class Gennape:
                 notes=() if tuned else news[i].notes,
                 interval=interval(float(means[i]), near and not news[i].unseen),
                 unseen=news[i].unseen,
+                orders=orders,
             )
             for i, graph in enumerate(graphs)
             for near in [float(outputs.distance[i]) <= 1]
         ]
+        observe(graphs, predictions)
+        return predictions
 
 
 def _chunks(

@@ -1,8 +1,8 @@
-"""Hooks: how a plugin teaches the estimator new kinds of architectures.
+"""Finding plugins and asking them (:mod:`.hookspecs` says what).
 
-A plugin is a module or object with functions marked :data:`hookimpl`, named after the
-methods of :class:`Specs`. Installed packages announce theirs as an entry point of the group
-``gennape``; a program registers its own with ``plugins().register(...)``::
+A plugin is a module or object with functions marked :data:`hookimpl`, named after the hooks.
+Installed packages announce theirs as an entry point of the group ``gennape``; a program
+registers its own with ``plugins().register(...)``::
 
     from gennape_plugin.hooks import hookimpl
 
@@ -12,11 +12,14 @@ methods of :class:`Specs`. Installed packages announce theirs as an entry point 
             return Capture(my_graph_of(architecture), route="mine")
         return None  # somebody else's
 
-Plugins are asked before the built-in sources, and the first answer counts.
+Plugins are asked before the built-in ones, and the first answer counts.
 """
 
+import argparse
+import os
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -24,12 +27,16 @@ from typing import Any, Final
 
 import pluggy
 
-from gennape_plugin.core.captured import Capture
-from gennape_plugin.core.errors import CaptureWarning
+from gennape_plugin.core.errors import CaptureWarning, GennapeError, InvalidInputError, PluginError
 
-GROUP: Final = "gennape"
-hookspec = pluggy.HookspecMarker(GROUP)
-hookimpl = pluggy.HookimplMarker(GROUP)
+from . import hookspecs
+
+hookimpl = pluggy.HookimplMarker(hookspecs.GROUP)
+
+#: Names of installed plugins to load, separated by commas; empty for none, unset for all.
+ONLY: Final = "GENNAPE_PLUGINS"
+#: Any text: each hook call is printed on standard error.
+TRACE: Final = "GENNAPE_TRACE"
 
 InputShape = Sequence[int] | Sequence[Sequence[int]]
 
@@ -67,51 +74,112 @@ class WithExample:
     example: Example
 
 
-class Specs:
-    """The hooks."""
+@dataclass(frozen=True)
+class Command:
+    """A command of the ``gennape`` command line.
 
-    @hookspec(firstresult=True)
-    def gennape_capture(self, architecture: object, example: Example) -> Capture | None:
-        """The computation graph of an architecture; ``None`` leaves it to others.
+    Attributes:
+        name: What is typed.
+        help: One line.
+        configure: Adds its arguments to a parser.
+        run: Runs it and returns the exit code; a ``GennapeError`` is printed in one line.
+    """
 
-        Args:
-            architecture: Whatever the caller gave: a module, a path, a framework's object.
-            example: What the caller says it reads; false where nothing is said.
-
-        Raises:
-            GennapeError: for an architecture that is this plugin's own and cannot be read.
-        """
-
-    @hookspec(firstresult=True)
-    def gennape_resolve(self, reference: str) -> tuple[str, object] | None:
-        """A name and an architecture from command-line text; ``None`` leaves it to others.
-
-        Args:
-            reference: Such as ``net.py:Net`` or ``torchvision:resnet18``.
-        """
+    name: str
+    help: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 @lru_cache(maxsize=1)
 def plugins() -> pluggy.PluginManager:
-    """The plugin manager: built-in sources, and entry points of the group ``gennape``.
+    """The plugin manager: built-in plugins, and entry points of the group ``gennape``.
 
     An installed plugin that cannot be imported is left out with a warning.
     """
-    from gennape_plugin.sources import BUILT_IN
+    from .built_in import BUILT_IN
 
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(Specs)
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
     # The last one registered is asked first.
-    for name, source in reversed(list(BUILT_IN.items())):
-        manager.register(source, name=f"gennape:{name}")
-    for entry in metadata.entry_points(group=GROUP):
+    for name, plugin in reversed(list(BUILT_IN.items())):
+        manager.register(plugin, name=f"gennape:{name}")
+    register_installed(manager)
+    if os.environ.get(TRACE):
+        manager.trace.root.setwriter(sys.stderr.write)
+        manager.enable_tracing()
+    return manager
+
+
+def register_installed(manager: pluggy.PluginManager) -> None:
+    """Register installed plugins; ``GENNAPE_PLUGINS`` names those to load.
+
+    Raises:
+        InvalidInputError: if it names one that is not installed.
+    """
+    entries = {entry.name: entry for entry in metadata.entry_points(group=hookspecs.GROUP)}
+    wanted = os.environ.get(ONLY)
+    if wanted is not None:
+        names = [name.strip() for name in wanted.split(",") if name.strip()]
+        missing = [name for name in names if name not in entries]
+        if missing:
+            raise InvalidInputError(
+                f"{ONLY}={wanted}: no plugin {missing[0]!r} is installed; there are "
+                f"{', '.join(sorted(entries)) or 'none'}"
+            )
+        entries = {name: entries[name] for name in names}
+    for name, entry in entries.items():
         try:
-            manager.register(entry.load(), name=entry.name)
+            plugin = entry.load()
+            manager.register(plugin, name=name)
+            # Misspelt hooks and arguments are refused here, while the plugin can be left out.
+            manager.check_pending()
         except Exception as error:
+            if manager.has_plugin(name):
+                manager.unregister(name=name)
             warnings.warn(
-                f"plugin {entry.name!r} ({entry.value}) cannot be loaded and is left out: "
+                f"plugin {name!r} ({entry.value}) cannot be loaded and is left out: "
                 f"{type(error).__name__}: {error}",
                 CaptureWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-    return manager
+
+
+def ask(hook: str, **arguments: object) -> Any:
+    """Call a hook of every plugin.
+
+    Args:
+        hook: Its name.
+        **arguments: Its arguments.
+
+    Returns:
+        The first answer of a ``firstresult`` hook or ``None``, otherwise a list of answers.
+
+    Raises:
+        GennapeError: as plugins raise it.
+        PluginError: if a plugin raises anything else.
+    """
+    try:
+        return getattr(plugins().hook, hook)(**arguments)
+    except (GennapeError, OSError):
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"a plugin failed in {hook}: {type(error).__name__}: {error}; {TRACE}=1 shows which, "
+            f"{ONLY}= (empty) leaves installed plugins out"
+        ) from error
+
+
+def observe(graphs: Sequence[Any], predictions: Sequence[Any]) -> None:
+    """Tell observers of scores; one that fails is a warning, and no score is lost."""
+    for observer in plugins().hook.gennape_scored.get_hookimpls():
+        given = {"graphs": graphs, "predictions": predictions}
+        try:
+            observer.function(*(given[name] for name in observer.argnames))
+        except Exception as error:
+            warnings.warn(
+                f"plugin {observer.plugin_name!r} failed to observe scores: "
+                f"{type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=3,
+            )

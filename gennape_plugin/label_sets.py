@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gennape_plugin.core.errors import InvalidInputError
-
+from .families import family
+from .hooks import ask, hookimpl
 from .labels import Labelled
 from .protocol import PRUNE_BELOW, split_nasbench101
 
@@ -103,14 +103,20 @@ LABEL_SETS: Final[Mapping[str, LabelSet]] = {
 }
 
 
+@hookimpl
+def gennape_label_sets() -> Mapping[str, LabelSet]:
+    """Those of the built-in families."""
+    return LABEL_SETS
+
+
 def label_set(family_name: str) -> LabelSet:
-    """The label set of a family.
+    """The label set of a family; of a plugin's family that has none, ``accuracy`` in percent.
 
     Raises:
         InvalidInputError: naming the families there are.
     """
-    if family_name not in LABEL_SETS:
-        raise InvalidInputError(
-            f"unknown family {family_name!r}: choose from {', '.join(LABEL_SETS)}"
-        )
-    return LABEL_SETS[family_name]
+    for known in ask("gennape_label_sets"):
+        if family_name in known:
+            found: LabelSet = known[family_name]
+            return found
+    return LabelSet("accuracy", file=f"{family(family_name).name}.jsonl.gz")

@@ -19,6 +19,8 @@ import numpy as np
 from gennape_plugin.adapters.families.base import Family
 from gennape_plugin.core.errors import ArchitectureError, LabelsError
 
+from .hooks import ask, hookimpl
+
 MAX_LINE: Final = 1 << 20  # characters; an architecture takes some hundred
 
 
@@ -39,6 +41,19 @@ class Labelled:
     line: int = 0
 
 
+@hookimpl
+def gennape_label_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """JSON lines, gzipped where the name says so; whatever no other plugin takes."""
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:  # ValueError also for endless digits
+            raise LabelsError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise LabelsError(f"{path}, line {number}: each line holds one JSON object")
+        yield number, row
+
+
 def read_labels(
     path: str | Path,
     family: Family[Any],
@@ -56,13 +71,7 @@ def read_labels(
         LabelsError: naming file and line, for anything that is not as it should be.
     """
     path = Path(path)
-    for number, line in _lines(path):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # ValueError also for endless digits
-            raise LabelsError(f"{path}, line {number}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise LabelsError(f"{path}, line {number}: each line holds one JSON object")
+    for number, row in ask("gennape_label_rows", path=path):
         if not keep(row):
             continue
         try:

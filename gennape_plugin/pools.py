@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.ranker import Ranker
 from gennape_plugin.core.statistics import STATISTICS
+from gennape_plugin.families import family
 
 from .label_sets import label_set
 from .labels import Labelled, read_labels

@@ -41,14 +41,15 @@ class Prediction:
             convolutions and matrix products.
         params: Learned parameters.
         members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs; scores
-            without a unit of members named ``...pairwise``, whose differences are logits of
-            the first network being the better one.
+            without a unit of the other members in ``orders``. Differences of scores of
+            ``...pairwise`` are logits of the first network being the better one.
         distance: Distance of the embedding from those of the training graphs; 99 % of those
             stay below 1.
         unseen: Share of its operations whose label was never trained on.
         graph_hash: Canonical hash of the computation graph.
         notes: Ways in which the network lies outside of what the weights were trained on,
             one sentence each; empty where none is known.
+        orders: Names of the members whose outputs are no accuracies.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     interval: tuple[float, float] | None = None
     unseen: float = 0.0
+    orders: tuple[str, ...] = ()
 
     @property
     def familiar(self) -> bool:
@@ -75,11 +77,17 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         interval = None if self.interval is None else list(self.interval)
-        return {**asdict(self), "notes": list(self.notes), "interval": interval}
+        lists = {"notes": list(self.notes), "orders": list(self.orders), "interval": interval}
+        return {**asdict(self), **lists}
+
+    def _unit(self, member: str) -> str:
+        if member == "flops":
+            return " GFLOPs"
+        return "" if member in self.orders else " %"
 
     def __str__(self) -> str:
         members = "  ".join(
-            f"{name} {value:.2f}{_unit(name)}" for name, value in self.members.items()
+            f"{name} {value:.2f}{self._unit(name)}" for name, value in self.members.items()
         )
         accuracy = f"{self.accuracy:.2f} % +- {self.accuracy_std:.2f}"
         if self.basis != "labels":
@@ -100,12 +108,6 @@ class Prediction:
             f"{engineering(self.params)}parameters\n"
             f"  members   {members}" + "".join(f"\n  note      {note}" for note in self.notes)
         )
-
-
-def _unit(member: str) -> str:
-    if member.endswith("pairwise"):
-        return ""
-    return " GFLOPs" if member == "flops" else " %"
 
 
 def engineering(value: float) -> str:

@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.members import FlopsMember, Member
@@ -28,6 +27,7 @@ from gennape_plugin.core.space import EmbeddingSpace
 from gennape_plugin.core.spectra import spectra
 from gennape_plugin.core.training import Progress, silent, usable_device
 from gennape_plugin.core.weights import save_model
+from gennape_plugin.families import family
 
 from .familiarity import seen_in
 from .labels import Labelled, read_labels

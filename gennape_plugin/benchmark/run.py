@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.weights import WEIGHTS_FILE, load_model
+from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
 from gennape_plugin.pools import BASELINES, Pool, read_pool
 

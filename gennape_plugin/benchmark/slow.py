@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.adapters.torch.proxies import zero_cost
 from gennape_plugin.comparators import table3_comparators
 from gennape_plugin.core.metrics import bootstrap_interval, srcc
+from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
 from gennape_plugin.labels import accuracies, read_labels
 

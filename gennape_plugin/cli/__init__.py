@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import import_module, metadata
 
 COMMANDS = (
     "score",
@@ -16,6 +16,7 @@ COMMANDS = (
     "trace",
     "report",
     "info",
+    "plugins",
     "pretrain",
     "finetune",
     "calibrate",
@@ -27,12 +28,20 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    command = import_module(f".{args.command}", __name__)
+    words = sys.argv[1:] if argv is None else list(argv)
     from gennape_plugin.core.errors import GennapeError
 
     try:
-        code = int(command.run(args))
+        top, commands = _parsers()
+        if not words or words[0] not in COMMANDS:
+            _add_plugin_commands(commands)
+        args = top.parse_args(words)
+    except GennapeError as error:
+        print(f"gennape: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    try:
+        run = getattr(args, "run", None) or import_module(f".{args.command}", __name__).run
+        code = int(run(args))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -44,8 +53,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _add_plugin_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Commands of installed plugins; without any, nothing is imported."""
+    if not metadata.entry_points(group="gennape"):
+        return
+    from gennape_plugin.core.errors import PluginError
+    from gennape_plugin.hooks import ask
+
+    for listed in ask("gennape_commands"):
+        for command in listed:
+            if command.name in commands.choices:
+                raise PluginError(
+                    f"a plugin brings a command {command.name!r}, which there is already: `gennape "
+                    "plugins` lists plugins; remove it, or choose with GENNAPE_PLUGINS"
+                )
+            made = commands.add_parser(command.name, help=command.help)
+            command.configure(made)
+            made.set_defaults(run=command.run)
+
+
 def parser() -> argparse.ArgumentParser:
-    """The argument parser of all commands."""
+    """The argument parser of the built-in commands."""
+    return _parsers()[0]
+
+
+def _parsers() -> (
+    "tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]"
+):
+    """The parser, and where further commands are added."""
     top = argparse.ArgumentParser(
         prog="gennape",
         description="Rank neural networks without training them.",
@@ -90,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("--card", action="store_true", help="print the whole card as JSON")
     info.add_argument("--weights", metavar="NAME", help="shipped name or weights folder")
 
-    commands.add_parser("plugins", help="list the sources of architectures and other plugins")
+    commands.add_parser("plugins", help="list plugins, built in and installed, and their hooks")
 
     pretrain = commands.add_parser(
         "pretrain", help="train weights on NAS-Bench-101 labels (resumable)"
@@ -195,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
     coverage.add_argument(
         "--check-flops", action="store_true", help="compare with torch's FlopCounterMode"
     )
-    return top
+    return top, commands
 
 
 def _network(command: argparse.ArgumentParser, *, many: bool) -> None:
@@ -204,7 +239,7 @@ def _network(command: argparse.ArgumentParser, *, many: bool) -> None:
         nargs="+" if many else None,
         metavar="NETWORK",
         help="file.py:name, package.module:name, torchvision:name, timm:name, hf-config:FILE, "
-        "or an .onnx, .pt2 or graph's .json file",
+        "family:encoding, or an .onnx, .pt2 or graph's .json file",
     )
     command.add_argument(
         "--input", metavar="SHAPE", help="what it reads, without the batch axis, such as 3x32x32"

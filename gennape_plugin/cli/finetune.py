@@ -4,9 +4,9 @@ import argparse
 import random
 from pathlib import Path
 
-from gennape_plugin.adapters.families import family
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.families import family
 from gennape_plugin.labels import accuracies, read_labels
 
 

@@ -64,7 +64,7 @@ def _members(p: Prediction) -> str:
     for name, value in p.members.items():
         if name == "flops":
             rows.append((text(name), f"{value:.4g} GFLOPs", ""))
-        elif name.endswith("pairwise"):
+        elif name in p.orders:
             rows.append((text(name), f"{value:.2f} (no unit)", ""))
         else:
             rows.append((text(name), f"{value:.2f} %", bar(value / 100)))

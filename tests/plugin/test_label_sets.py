@@ -24,7 +24,7 @@ def test_development_families_are_the_four_that_choices_may_use() -> None:
 
 
 def test_unknown_family() -> None:
-    with pytest.raises(InvalidInputError, match="unknown family 'x': choose from nasbench101"):
+    with pytest.raises(InvalidInputError, match=r"unknown family 'x': choose from .*nasbench101"):
         label_set("x")
 
 

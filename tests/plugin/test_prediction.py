@@ -60,8 +60,13 @@ def test_notes_stand_below():
 def test_json():
     noted = replace(GOOD, notes=("3 GFLOPs, trained on 2",))
     values = json.loads(json.dumps(noted.to_dict()))
-    assert Prediction(**{**values, "notes": tuple(values["notes"])}) == noted
+    assert (
+        Prediction(**{**values, "notes": tuple(values["notes"]), "orders": tuple(values["orders"])})
+        == noted
+    )
     assert list(values) == list(Prediction.__dataclass_fields__)
+    values |= {name: tuple(values[name]) for name in ("notes", "orders")}
+    assert Prediction(**values) == noted
 
 
 def test_frozen():

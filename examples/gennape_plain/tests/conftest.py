@@ -1,0 +1,1 @@
+pytest_plugins = ["gennape_plugin.testing"]

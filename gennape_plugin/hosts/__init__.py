@@ -1,0 +1,1 @@
+"""Search frameworks: evaluators and predictors in the form that each asks for."""
