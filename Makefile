@@ -26,7 +26,7 @@ $(PY):
 
 # New modules need no new install: the editable package points at the folders, not at their files.
 $(STAMP): pyproject.toml constraints.txt | $(PY)
-	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[nni,onnx,test,dev]'
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[nni,onnx,optuna,search,test,dev]'
 	@touch $@
 
 venv: $(PY) ## make .venv, empty
