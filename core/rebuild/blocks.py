@@ -36,13 +36,11 @@ class Member:
         step: The statement.
         name: Attribute of the layer that it applies; empty where it has none.
         made: Whether the layer is made for it, and not for an earlier statement.
-        numbered: Whether the name is only a position.
     """
 
     step: Step
     name: str = ""
     made: bool = True
-    numbered: bool = True
 
 
 @dataclass(eq=False, slots=True)
@@ -51,19 +49,19 @@ class Block:
 
     Attributes:
         name: Attribute of the block around it.
+        label: The scope that it comes from.
         members: Statements and blocks in order.
         inputs: Numbers of the values that it reads, in order of their first read.
         outputs: Numbers of the values that are read after it.
         chain: Whether it is an ``nn.Sequential``.
-        numbered: Whether the name is only a position.
     """
 
     name: str
+    label: str = ""
     members: "list[Member | Block]" = field(default_factory=list)
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     chain: bool = False
-    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,7 @@ def _fill(
         stop = start
         while stop < len(placed) and _scope(placed[stop], depth) == item.path[depth]:
             stop += 1
-        inner = Block(item.path[depth])
+        inner = Block(item.path[depth], item.path[depth])
         _fill(inner, placed[start:stop], last, order, depth + 1)
         inner.inputs, inner.outputs = _borders(placed[start:stop], last, order)
         block.members.append(inner)

@@ -28,14 +28,14 @@ def identifier(text: str, fallback: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) or hasattr(nn.Module, name) else name
 
 
-def unused(name: str, taken: Container[str]) -> str:
+def unused(name: str, taken: Container[str], joint: str = "_") -> str:
     """The name, or the first numbered one that is not taken."""
     if name not in taken:
         return name
     number = 2
-    while f"{name}_{number}" in taken:
+    while f"{name}{joint}{number}" in taken:
         number += 1
-    return f"{name}_{number}"
+    return f"{name}{joint}{number}"
 
 
 def kind_name(kind: str) -> str:
@@ -47,11 +47,13 @@ def kind_name(kind: str) -> str:
     return re.sub(r"\d+d$", "", kind).lower()
 
 
-def class_name(name: str, parent: str) -> str:
+def class_name(label: str, parent: str) -> str:
     """The name of a block's class: ``cell0`` gives ``Cell``, ``0`` in ``layer1`` ``LayerBlock``."""
-    words = [w for w in re.split(r"_|(?<=[a-z])(?=\d)", re.sub(r"\d+", "_", name)) if w]
+    words = _words(label)
     if not words or words == ["block"]:
-        words = [w for w in re.sub(r"\d+", "_", parent).split("_") if w and w != "block"] + [
-            "block"
-        ]
+        words = [*(word for word in _words(parent) if word != "block"), "block"]
     return "".join(word.capitalize() for word in words)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall("[a-z]+", text[:_MAX_LENGTH].lower())

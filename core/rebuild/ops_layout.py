@@ -149,11 +149,11 @@ def _open(shape: tuple[int, ...], batch: BatchAxis | None) -> tuple[int, ...]:
 def reshape(site: Site) -> Built:
     """Another shape; the batch axis stays open."""
     (before,), after = site.shapes, site["shape"]
-    start = len(after) - 1
-    if start > 0 and len(before) > len(after) and before[:start] == after[:start]:
-        return called(
-            "torch.flatten", X, start, plain=layer_of("Flatten", {}, {"start_dim": (start, 1)})
-        )
+    start, batch = len(after) - 1, site.batch_in()
+    merges = len(before) > len(after) and before[:start] == after[:start]
+    if start > 0 and merges and (batch is None or batch.axis < start):
+        plain = layer_of("Flatten", {}, {"start_dim": (start, 1)})
+        return called("torch.flatten", X, start, plain=plain)
     return called(".reshape", X, *_open(after, site.batch_out))
 
 
