@@ -110,13 +110,19 @@ def _item(item: Any) -> Any:
     if isinstance(item, list):
         return [_item(part) for part in item]
     if "name" in item:
-        return Ref(item["name"])
+        return _reference_to(item["name"])
     kind, value = only(item)
     if kind == "as_none":
         return None
     if kind == "as_name":
-        return Ref(value)
+        return _reference_to(value)
     return _item(value) if kind == "as_tensor" else value
+
+
+def _reference_to(name: Any) -> Ref:
+    if not isinstance(name, str):
+        raise ValueError(f"{name!r:.60} is no name of a value")
+    return Ref(name)
 
 
 def name_of(argument: Any) -> str:

@@ -11,6 +11,8 @@ from gennape_plugin.hooks import Example, WithExample, hookimpl
 _COLLECTIONS: Final = ("torchvision", "timm", "transformers")
 _CONFIG: Final = "hf-config"
 _MAX_CONFIG: Final = 1 << 20  # bytes of a configuration file
+#: Greatest number of layers that a configuration may ask for: each is built before any is counted.
+_MAX_LAYERS: Final = 2048
 
 
 @hookimpl
@@ -64,4 +66,18 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise InvalidInputError(
             f"{path} has no 'model_type': give the config.json that transformers writes"
         )
+    _check_layers(config, path)
     return config
+
+
+def _check_layers(value: Any, path: Path, name: str = "") -> None:
+    """Refuse numbers of layers, blocks or stages that would be built for hours."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_layers(item, path, str(key))
+    elif any(word in name for word in ("layer", "block", "depth", "stage")):
+        counts = [n for n in (value if isinstance(value, list) else [value]) if type(n) is int]
+        if sum(counts) > _MAX_LAYERS:
+            raise InvalidInputError(
+                f"{path}: {name!r:.60} asks for more than the {_MAX_LAYERS:,} layers that are built"
+            )

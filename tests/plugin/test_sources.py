@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import warnings
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from gennape_plugin.core.errors import CaptureError, GennapeError, InvalidInputError
+from mutations import TOKENS, bounded, mutated_bytes, mutated_json
 from torch import nn
 
 from gennape_plugin.architectures import capture_any, resolve, to_graph
 from gennape_plugin.hooks import Example, WithExample
+from gennape_plugin.sources import zoo
 
 SHAPE = (3, 16, 16)
 
@@ -119,9 +122,34 @@ def test_configurations(tmp_path) -> None:
         path.write_text(text)
         with pytest.raises(InvalidInputError, match=message):
             resolve(f"hf-config:{path}")
+    for sizes in ({"num_hidden_layers": 1 << 40}, {"vision": {"depths": [3, 2000, 100]}}):
+        path.write_text(json.dumps({"model_type": "bert", **sizes}))
+        with pytest.raises(InvalidInputError, match="more than the 2,048 layers"):
+            resolve(f"hf-config:{path}")
     path.write_text(json.dumps({"model_type": "no-such-type"}))
     with pytest.raises(InvalidInputError, match="transformers"):
         resolve(f"hf-config:{path}")
+
+
+def test_damaged_configurations(tmp_path) -> None:
+    """The reader alone: what it lets through is for transformers, where that is installed."""
+    path, rng, read = tmp_path / "config.json", random.Random(0), 0
+    config = {
+        "model_type": "swin",
+        "depths": [2, 2, 6, 2],
+        "hidden_size": 32,
+        "layer_norm_eps": 1e-5,
+        "text_config": {"num_hidden_layers": 2, "rope": {"theta": 1e4}},
+    }
+    for turn in range(600):
+        whole = json.dumps(mutated_json(config, rng, nest=False) if turn % 2 else config).encode()
+        path.write_bytes(whole if turn % 2 else mutated_bytes(whole, rng, tokens=TOKENS))
+        with bounded():
+            try:
+                read += isinstance(zoo._read_config(path)["model_type"], str)
+            except InvalidInputError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+    assert 100 < read < 400
 
 
 def test_collections_that_are_not_installed() -> None:

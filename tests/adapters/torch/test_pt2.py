@@ -242,6 +242,7 @@ def sizes(record: dict[str, Any], value: Any) -> None:
         lambda r: calls(r)[1].pop("outputs"),
         lambda r: calls(r)[1]["inputs"][0].update(arg={"as_nonsense": 1}),
         lambda r: calls(r)[1]["inputs"][0].update(arg={"as_tensor": {"name": "nothing"}}),
+        lambda r: calls(r)[1]["inputs"][0].update(arg={"as_tensor": {"name": ["x"]}}),
         lambda r: r["graph_module"]["signature"]["input_specs"].clear(),
         lambda r: r["graph_module"]["graph"]["outputs"].clear(),
     ],
