@@ -16,8 +16,6 @@ from .moves import MOVES
 from .repair import ACTIVATIONS, Rejected
 from .subgraphs import OPTIONAL, Style
 
-#: A child may have so many times the nodes of the first graph, and at least 64 more.
-_GROWTH: Final = 4
 _REMEMBERED: Final = 256  # graphs whose anatomy is kept
 
 
@@ -58,6 +56,7 @@ class Mutator:
         moves: Collection[str] | Mapping[str, float] = tuple(MOVES),
         frozen: Frozen = Frozen(),
         ops: Collection[str] | None = None,
+        max_nodes: int = 4096,
         attempts: int = 100,
     ) -> None:
         """Set up.
@@ -70,6 +69,7 @@ class Mutator:
                 network has as its usual activation: of ``depthwise``, ``grouped``,
                 ``max_pool``, ``avg_pool``, ``concat``, ``add`` and activations. All where
                 left out.
+            max_nodes: Larger children are rejected, unless they are smaller than their parent.
             attempts: Proposals after which :meth:`mutate` gives up.
 
         Raises:
@@ -85,11 +85,11 @@ class Mutator:
                 )
         if not weights or min(weights.values()) < 0 or not sum(weights.values()):
             raise InvalidInputError("give at least one move, with a weight above 0")
-        self.rng, self.frozen, self.attempts = rng, frozen, attempts
+        self.rng, self.frozen = rng, frozen
+        self.max_nodes, self.attempts = max_nodes, attempts
         self._ops = known if ops is None else frozenset(ops)
         self._names, self._weights = list(weights), list(weights.values())
         self._known: OrderedDict[int, Anatomy] = OrderedDict()
-        self._limit: int | None = None
         self.proposed, self.accepted = Counter[str](), Counter[str]()
         self.reasons = Counter[str]()
         self.seconds = {"moves": 0.0, "repair": 0.0}
@@ -111,7 +111,7 @@ class Mutator:
             finally:
                 self.seconds["repair"] += perf_counter() - between
                 started += perf_counter() - between
-            if self._limit is not None and len(child) > self._limit:
+            if len(child) > max(self.max_nodes, len(graph)):
                 raise Rejected("too many operations")
         except Rejected as error:
             self.reasons[f"{name}: {error}"] += 1
@@ -147,9 +147,7 @@ class Mutator:
         found = self._known.get(key)
         if found is None:
             check_classifier(graph)
-            if self._limit is None:
-                self.frozen.check(graph)
-                self._limit = max(_GROWTH * len(graph), len(graph) + 64)
+            self.frozen.check(graph)
             found = self._known[key] = Anatomy(graph, self.frozen.of(graph))
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
