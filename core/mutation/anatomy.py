@@ -117,12 +117,14 @@ class Anatomy:
         readers: list[list[int]] = [[] for _ in nodes]
         by_op: dict[str, list[int]] = {}
         for index, reads in enumerate(graph.operands):
-            if index not in frozen:
-                by_op.setdefault(nodes[index].op, []).append(index)
             for operand in reads:
-                known = readers[operand]
-                if not known or known[-1] != index:
-                    known.append(index)
+                readers[operand].append(index)
+            if len(reads) > 1 and len(set(reads)) < len(reads):
+                for operand in reads:
+                    readers[operand] = list(dict.fromkeys(readers[operand]))
+        for index, node in enumerate(nodes):
+            if index not in frozen:
+                by_op.setdefault(node.op, []).append(index)
         #: Numbers of the nodes that read each node, each once, in order.
         self.readers = readers
         #: Nodes that may be changed, by op.
@@ -184,24 +186,22 @@ class Anatomy:
         some more could be found.
         """
         nodes, readers = self.graph.nodes, self.readers
-        cuts, reach = [], 0
-        for index in range(len(nodes) - 1):
-            if reach <= index:
-                cuts.append(index)
-            reach = max(reach, readers[index][-1])
+        reach, fixed, frozen_before = 0, 0, []
         places: dict[Shape, list[int]] = {}
-        for cut in cuts:
-            if len(nodes[cut].shape) == 4 and nodes[cut].axis == 1:
-                places.setdefault(nodes[cut].shape, []).append(cut)
-        found = []
-        for same in places.values():
-            for nth, start in enumerate(same):
-                for stop in same[nth + 1 : nth + 9]:
-                    if not 1 < stop - start <= _MAX_BLOCK:
-                        continue
-                    if not any(i in self.frozen for i in range(start + 1, stop + 1)):
-                        found.append(Region(start, stop))
-        return found
+        for index in range(len(nodes) - 1):
+            fixed += index in self.frozen
+            frozen_before.append(fixed)
+            if reach <= index and len(nodes[index].shape) == 4 and nodes[index].axis == 1:
+                places.setdefault(nodes[index].shape, []).append(index)
+            if readers[index][-1] > reach:
+                reach = readers[index][-1]
+        return [
+            Region(start, stop)
+            for same in places.values()
+            for nth, start in enumerate(same)
+            for stop in same[nth + 1 : nth + 9]
+            if 1 < stop - start <= _MAX_BLOCK and frozen_before[start] == frozen_before[stop]
+        ]
 
     @cached_property
     def whole_blocks(self) -> list[Region]:

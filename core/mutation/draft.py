@@ -224,8 +224,11 @@ class Draft:
         return made
 
     def _numbered(self, order: list[int]) -> ComputeGraph:
-        number = {old: new for new, old in enumerate(order)}
         nodes, operands, scopes = self.nodes, self.operands, self.scopes
+        # What lies before the first new or dropped node keeps its number.
+        same = next((new for new, old in enumerate(order) if new != old), len(order))
+        number = {old: new for new, old in enumerate(order)}
+        get = number.__getitem__
         owners = self.graph.weight_of
         count = len(self.graph)
         shared = None
@@ -233,7 +236,7 @@ class Draft:
             shared = self._owners(order, number)
         return ComputeGraph(
             [nodes[i] for i in order],
-            [tuple([number[o] for o in operands[i]]) for i in order],
+            operands[:same] + [tuple(map(get, operands[i])) for i in order[same:]],
             weight_of=shared,
             scopes=[scopes[i] for i in order],
             name=self.graph.name,

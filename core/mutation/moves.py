@@ -6,6 +6,7 @@ something outside of it reads.
 """
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from math import lcm
 from typing import Any, Final, TypeVar
@@ -23,6 +24,7 @@ _ACTIVATIONS: Final = ("relu", "relu6", "silu", "gelu", "hard_swish", "sigmoid",
 _FACTORS: Final = (0.5, 0.75, 0.875, 1.125, 1.25, 1.5, 2.0)
 MAX_CHANNELS: Final = 4096
 _MAX_SEQUENCE: Final = 6  # primitive operations that one move replaces or removes
+_REACH: Final = 100  # nodes back that a new connection comes from, at most
 
 Move = Callable[[Draft, Anatomy, random.Random, Style], str]
 T = TypeVar("T")
@@ -275,20 +277,16 @@ def _made_add(node: Node) -> Node:
     return make_node("add", {}, (node.shape, node.shape), in_axis=node.axis)
 
 
-def _earlier(
-    anatomy: Anatomy, rng: random.Random, index: int, exclude: Sequence[int]
-) -> int:
+def _earlier(anatomy: Anatomy, rng: random.Random, index: int, exclude: Sequence[int]) -> int:
     """A value before ``index`` whose map is that of its result, or a multiple of it."""
-    nodes = anatomy.graph.nodes
-    shape = nodes[index].shape
+    nodes, (height, width) = anatomy.graph.nodes, anatomy.graph.nodes[index].shape[2:]
+    before = anatomy.maps[: bisect_left(anatomy.maps, index)][-_REACH:]
     found = [
         i
-        for i in anatomy.maps
-        if i < index and i not in exclude and all(
-            not (s % t) for s, t in zip(nodes[i].shape[2:], shape[2:], strict=True)
-        )
+        for i in before
+        if not (nodes[i].shape[2] % height or nodes[i].shape[3] % width) and i not in exclude
     ]
-    return _pick(rng, found[-60:], "earlier value")
+    return _pick(rng, found, "earlier value")
 
 
 def deepen(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> str:
