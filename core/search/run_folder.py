@@ -1,0 +1,173 @@
+"""A search's folder: settings, state and every score, so that it goes on after a kill.
+
+Each batch of scores is one line that is on disk before the next batch starts; the state is
+replaced as a whole after each generation. A line that was cut off by a kill or a full disk
+is dropped when the folder is opened again.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from gennape_plugin.core.errors import GennapeError, InvalidInputError
+
+from .candidate import Candidate, Scores
+
+VERSION: Final = 1
+_RUN, _STATE, _SCORES = "run.json", "state.json", "scores.jsonl"
+
+
+class RunFolder:
+    """Reads and writes the files of one search."""
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
+        """Open a folder, or make it.
+
+        Args:
+            path: The folder.
+            settings: What the search depends on, plain JSON values; a folder of a search with
+                other settings is refused.
+
+        Raises:
+            InvalidInputError: if it holds something else, or another search.
+        """
+        self.path = Path(path)
+        self._scores = self.path / _SCORES
+        settings = json.loads(json.dumps(settings))
+        if self.path.exists() and not self.path.is_dir():
+            raise InvalidInputError(f"{self.path} is a file: give a folder for the search")
+        self.path.mkdir(parents=True, exist_ok=True)
+        if (self.path / _RUN).exists():
+            self._check(settings)
+        elif any(self.path.iterdir()):
+            raise InvalidInputError(
+                f"{self.path} is not empty and holds no search: give a new folder"
+            )
+        else:
+            self.write(_RUN, {"format": "gennape-search", "version": VERSION, **settings})
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        found = self._read(_RUN)
+        if found.pop("format", None) != "gennape-search" or found.pop("version", None) != VERSION:
+            raise InvalidInputError(
+                f"{self.path} holds a search of another version of this package: give a new "
+                "folder, or use that version"
+            )
+        for name in {**found, **settings}:
+            if found.get(name) != settings.get(name):
+                raise InvalidInputError(
+                    f"{self.path} holds a search with {name} {found.get(name)!r:.120}, not "
+                    f"{settings.get(name)!r:.120}: give the same settings to go on with it, or "
+                    "a new folder"
+                )
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            data = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{self.path / name} cannot be read: {error}") from None
+        if not isinstance(data, dict):
+            raise InvalidInputError(f"{self.path / name} does not hold a JSON object")
+        return data
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def write(self, name: str, data: object) -> None:
+        """Write a JSON file, whole or not at all."""
+        self.write_text(name, json.dumps(data, separators=(",", ":")) + "\n")
+
+    def write_text(self, name: str, content: str) -> None:
+        """Write a file, whole or not at all.
+
+        Raises:
+            OSError: saying what to do; what was there before is kept.
+        """
+        path = self.path / name
+        partial = path.with_name(path.name + ".partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise _unwritten(path, error) from error
+
+    def add_scores(self, generation: int, scores: Mapping[str, Scores]) -> None:
+        """Append one batch of scores by graph hash.
+
+        Raises:
+            OSError: as :meth:`write_text`.
+        """
+        record = {h: s.to_dict() for h, s in scores.items()}
+        line = json.dumps({"generation": generation, "scores": record}, separators=(",", ":"))
+        try:
+            with self._scores.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritten(self._scores, error) from error
+
+    def save(self, state: Mapping[str, Any], population: Sequence[Candidate]) -> None:
+        """Replace the state."""
+        self.write(_STATE, {**state, "population": [c.to_dict() for c in population]})
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def load(self) -> tuple[dict[str, Any], list[Candidate]] | None:
+        """State and population, if a generation was finished.
+
+        Raises:
+            InvalidInputError: if the file is damaged.
+        """
+        if not (self.path / _STATE).exists():
+            return None
+        state = self._read(_STATE)
+        try:
+            population = [Candidate.from_dict(item) for item in state.pop("population")]
+        except (GennapeError, LookupError, TypeError, AttributeError) as error:
+            raise InvalidInputError(
+                f"{self.path / _STATE} is damaged ({error}): start again in a new folder"
+            ) from None
+        return state, population
+
+    def scores(self) -> list[tuple[int, dict[str, Scores]]]:
+        """All batches; a last line that was cut off is removed from the file.
+
+        Raises:
+            InvalidInputError: if another line is damaged.
+        """
+        if not self._scores.exists():
+            return []
+        raw = self._scores.read_bytes()
+        whole = raw.rfind(b"\n") + 1
+        if whole < len(raw):
+            os.truncate(self._scores, whole)
+        found = []
+        for number, line in enumerate(raw[:whole].splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                scores = {str(h): Scores.from_dict(s) for h, s in record["scores"].items()}
+                found.append((int(record["generation"]), scores))
+            except (GennapeError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise InvalidInputError(
+                    f"{self._scores}, line {number}, is damaged ({error}): start again in a new "
+                    "folder"
+                ) from None
+        return found
+
+
+def _unwritten(path: Path, error: OSError) -> OSError:
+    reason = error.strerror or str(error)
+    return OSError(
+        error.errno,
+        f"{path} could not be written ({reason}). What was written before is whole: make room "
+        "and start the same command again to go on",
+    )
