@@ -7,6 +7,8 @@ both are trained and counted as FLOPs. Statistics and embeddings are taken witho
 
 from .graph import ComputeGraph
 from .node import Node, make_node
+from .rewiring import rewired
+from .sums import plain_sums
 
 _SUMS = frozenset({"add", "sub"})
 
@@ -14,9 +16,11 @@ _SUMS = frozenset({"add", "sub"})
 def effective(graph: ComputeGraph) -> ComputeGraph:
     """``graph`` without ``none`` operations and what they make pointless.
 
-    Sums lose their constant terms (biases of batch norms count as constants); a graph
-    without ``none``, or with nothing else, is returned as it is.
+    Sums lose their constant terms (biases of batch norms count as constants), and sums of
+    stacks are read as additions; a graph without either, or of nothing but ``none``, is
+    returned as it is.
     """
+    graph = plain_sums(graph)
     if not any(node.op == "zero" for node in graph.nodes):
         return graph
     count = len(graph.nodes)
@@ -51,20 +55,4 @@ def effective(graph: ComputeGraph) -> ComputeGraph:
         operands.append(reads)
     if constant[-1]:
         return graph
-    alive = [node.op == "input" for node in nodes]
-    alive[-1] = True
-    for i in range(count - 1, -1, -1):
-        if alive[i]:
-            for operand in operands[i]:
-                alive[operand] = True
-    keep = [i for i in range(count) if alive[i]]
-    number = {old: new for new, old in enumerate(keep)}
-    heirs: dict[int, int] = {}
-    return ComputeGraph(
-        [nodes[i] for i in keep],
-        [tuple([number[o] for o in operands[i]]) for i in keep],
-        weight_of=[heirs.setdefault(graph.weight_of[i], number[i]) for i in keep],
-        scopes=[graph.scopes[i] for i in keep],
-        name=graph.name,
-        _trusted=True,
-    )
+    return rewired(graph, nodes, operands)

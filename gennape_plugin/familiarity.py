@@ -13,6 +13,7 @@ from gennape_plugin.core.errors import WeightsError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.ops import OPS
 from gennape_plugin.core.paper import PaperGraph
+from gennape_plugin.core.sums import plain_sums
 
 
 def seen_in(store: GraphStore) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def novelty(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> N
         found.append("operations never seen in training: " + _listed(untrained))
     nearest = Counter(
         node.attr("target") if node.op == "custom" else node.op
-        for node in graph.nodes
+        for node in plain_sums(graph).nodes
         if node.paper and not OPS[node.op].exact
     )
     if nearest:

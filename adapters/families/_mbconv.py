@@ -80,7 +80,7 @@ def mbconv(b: GraphBuilder, x: int, block: MBConv) -> int:
     y = x if block.expand == 1 else conv_bn(b, x, hidden, 1, act=act, eps=eps)
     y = conv_bn(b, y, hidden, block.kernel, block.stride, groups=hidden, act=act, eps=eps)
     if block.se:
-        y = _squeeze_excite(b, y, block.squeezed)
+        y = squeeze_excite(b, y, block.squeezed)
     y = conv_bn(b, y, block.c_out, 1, eps=eps)
     if not block.residual:
         return y
@@ -88,7 +88,8 @@ def mbconv(b: GraphBuilder, x: int, block: MBConv) -> int:
     return b.append(node_of("add", shape, shape), (y, x))
 
 
-def _squeeze_excite(b: GraphBuilder, x: int, squeezed: int) -> int:
+def squeeze_excite(b: GraphBuilder, x: int, squeezed: int) -> int:
+    """The nodes that scale every channel by a gate computed from the channel means."""
     shape = b.nodes[x].shape
     mean = node_of("mean", shape, axes=(2, 3), keepdim=True)
     y = b.append(mean, (x,))

@@ -196,11 +196,11 @@ class NASBench101(Family[Cell101]):
         for stack in range(skeleton.stacks):
             if stack:
                 b.set_scope(f"downsample{stack}")
-                x = b.append(_downsample(b.nodes[x].shape), (x,))
+                x = b.append(downsample(b.nodes[x].shape), (x,))
                 channels *= 2
             for cell in range(skeleton.cells):
                 b.set_scope(f"stack{stack}.cell{cell}")
-                x = _cell_graph(b, x, channels, arch)
+                x = cell_graph(b, x, channels, arch)
         b.set_scope("head")
         x = b.append(node_of("mean", b.nodes[x].shape, axes=(2, 3)), (x,))
         x = b.append(node_of("linear", b.nodes[x].shape, features=CLASSES), (x,))
@@ -261,7 +261,8 @@ def _pruned(matrix: Matrix, ops: Sequence[str]) -> Cell101:
     return Cell101(pruned, tuple(ops[v] for v in keep))
 
 
-def _downsample(shape: Shape) -> Node:
+def downsample(shape: Shape) -> Node:
+    """The max pool between stacks."""
     return node_of("max_pool", shape, kernel=(2, 2), stride=(2, 2), padding=(0, 0), dilation=(1, 1))
 
 
@@ -269,7 +270,8 @@ def _max_pool(shape: Shape) -> Node:
     return node_of("max_pool", shape, kernel=(3, 3), stride=(1, 1), padding=(1, 1), dilation=(1, 1))
 
 
-def _cell_graph(b: GraphBuilder, x: int, c_out: int, cell: Cell101) -> int:
+def cell_graph(b: GraphBuilder, x: int, c_out: int, cell: Cell101) -> int:
+    """The nodes of one cell that reads ``x`` and has ``c_out`` channels."""
     matrix, ops = cell.matrix, cell.ops
     nodes, last = b.nodes, len(cell.ops) - 1
     channels = vertex_channels(nodes[x].shape[1], c_out, matrix)

@@ -95,7 +95,7 @@ class NASBench201(Family[Cell201]):
         for stage, channels in enumerate(CHANNELS):
             if stage:
                 b.set_scope(f"reduction{stage}")
-                x = (_reduction if variant == "benchmark" else _paper_reduction)(b, x, channels)
+                x = (reduction if variant == "benchmark" else _paper_reduction)(b, x, channels)
             for cell in range(CELLS_PER_STAGE):
                 b.set_scope(f"stage{stage}.cell{cell}")
                 x = _cell_graph(b, x, arch.ops, paper=variant == "paper")
@@ -144,7 +144,8 @@ def _relu_conv_bn(b: GraphBuilder, x: int, channels: int, kernel: int, stride: i
     return _op(b, "batch_norm", x)
 
 
-def _cell_op(b: GraphBuilder, op: str, x: int, *, paper: bool) -> int:
+def cell_op(b: GraphBuilder, op: str, x: int, *, paper: bool = False) -> int:
+    """The nodes of the operation on one edge."""
     shape = b.nodes[x].shape
     if op == "skip_connect":
         return _op(b, "identity", x)
@@ -169,14 +170,15 @@ def _sum(b: GraphBuilder, x: int, y: int) -> int:
 
 
 def _cell_graph(b: GraphBuilder, x: int, ops: tuple[str, ...], *, paper: bool) -> int:
-    op = partial(_cell_op, b, paper=paper)
+    op = partial(cell_op, b, paper=paper)
     first = op(ops[0], x)
     second = _sum(b, op(ops[1], x), op(ops[2], first))
     late = _sum(b, op(ops[5], second), op(ops[4], first))
     return _sum(b, late, op(ops[3], x))
 
 
-def _reduction(b: GraphBuilder, x: int, channels: int) -> int:
+def reduction(b: GraphBuilder, x: int, channels: int) -> int:
+    """The residual block between stages."""
     main = _relu_conv_bn(b, _relu_conv_bn(b, x, channels, 3, stride=2), channels, 3)
     pool = node_of("avg_pool", b.nodes[x].shape, kernel=(2, 2), stride=(2, 2), padding=(0, 0))
     short = b.append(pool, (x,))
