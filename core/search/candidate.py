@@ -17,8 +17,7 @@ class Scores:
     Attributes:
         quality: Higher is better, in the unit of the predictor; the same kind of score for
             all networks of a search.
-        penalty: What is taken off for leaving the region that the predictor was trained on,
-            in the unit of ``quality``, at a weight of 1.
+        excess: How far outside of the region that the predictor knows, 0 inside of it.
         accuracy: Predicted accuracy in percent.
         interval: Where the accuracy lies with 90 % coverage, in percent, if that is known.
         distance: Distance from the training graphs.
@@ -29,7 +28,7 @@ class Scores:
     """
 
     quality: float
-    penalty: float
+    excess: float
     accuracy: float
     interval: tuple[float, float] | None
     distance: float
@@ -54,7 +53,7 @@ class Scores:
             interval = None if bounds is None else (float(bounds[0]), float(bounds[1]))
             numbers = {
                 name: float(data[name])
-                for name in ("quality", "penalty", "accuracy", "distance", "unseen")
+                for name in ("quality", "excess", "accuracy", "distance", "unseen")
             }
             counts = {name: int(data[name]) for name in ("flops", "params", "depth")}
         except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:

@@ -47,7 +47,7 @@ class LocalSearch:
         ranks = fronts(np.array([goal.objective(c.scores) for c in pool]))
         order = sorted(
             range(len(pool)),
-            key=lambda i: (goal.violation(pool[i].scores), ranks[i], -goal.quality(pool[i].scores)),
+            key=lambda i: (goal.violation(pool[i].scores), ranks[i], -pool[i].scores.quality),
         )
         return [pool[i] for i in order[:size]]
 

@@ -1,4 +1,4 @@
-"""What a search looks for: objectives, constraints, and what leaving the known region costs."""
+"""What a search looks for: objectives and constraints, the predictor's region among them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -23,9 +23,10 @@ class Goal:
         max_flops: Largest FLOPs (2 x multiply-adds).
         max_params: Largest number of parameters.
         min_accuracy: Least predicted accuracy, in percent.
-        min_quality: Least quality after the penalty.
-        penalty: Weight of the penalty for leaving the region that the predictor knows; 0
-            turns it off.
+        min_quality: Least quality.
+        trust_region: Whether networks outside of the region that the predictor knows count as
+            breaking a constraint. Without it a search soon finds what the predictor is wrong
+            about (docs/search.md).
     """
 
     objectives: tuple[str, ...] = ("quality", "flops")
@@ -33,7 +34,7 @@ class Goal:
     max_params: float | None = None
     min_accuracy: float | None = None
     min_quality: float | None = None
-    penalty: float = 1.0
+    trust_region: bool = True
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.objectives if name not in OBJECTIVES]
@@ -46,17 +47,11 @@ class Goal:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InvalidInputError(f"{name} {value:g}: give a number above 0")
-        if not self.penalty >= 0:
-            raise InvalidInputError(f"penalty {self.penalty:g}: give 0 or more")
-
-    def quality(self, scores: Scores) -> float:
-        """Quality less the penalty."""
-        return scores.quality - self.penalty * scores.penalty
 
     def objective(self, scores: Scores) -> tuple[float, ...]:
         """The objectives, all to be minimised."""
         return tuple(
-            -self.quality(scores) if name == "quality" else float(getattr(scores, name))
+            -scores.quality if name == "quality" else float(getattr(scores, name))
             for name in self.objectives
         )
 
@@ -72,7 +67,9 @@ class Goal:
         if self.min_accuracy is not None:
             missed += max(0.0, self.min_accuracy - scores.accuracy) / 100
         if self.min_quality is not None:
-            missed += max(0.0, self.min_quality - self.quality(scores))
+            missed += max(0.0, self.min_quality - scores.quality)
+        if self.trust_region:
+            missed += scores.excess
         return missed
 
     def front(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -85,7 +82,7 @@ class Goal:
             return []
         ranks = fronts(np.array([self.objective(c.scores) for c in valid]))
         chosen = [c for c, rank in zip(valid, ranks, strict=True) if rank == 0]
-        return sorted(chosen, key=lambda c: (-self.quality(c.scores), c.scores.flops, c.graph.hash))
+        return sorted(chosen, key=lambda c: (-c.scores.quality, c.scores.flops, c.graph.hash))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -57,7 +57,7 @@ class SearchConfig:
         min_accuracy: Predicted accuracy in percent, or ``"start"``: no worse than the start.
         freeze: Scopes that stay as they are; ``stem`` and ``head`` mean those parts of any
             network.
-        penalty: Weight of the penalty for leaving the region that the weights know.
+        trust_region: Whether networks must stay in the region that the weights know.
         any_op: Whether operations may be used that neither the training networks nor the
             start have.
     """
@@ -72,7 +72,7 @@ class SearchConfig:
     max_params: str | None = None
     min_accuracy: str | None = None
     freeze: tuple[str, ...] = ()
-    penalty: float = 1.0
+    trust_region: bool = True
     any_op: bool = False
 
 
@@ -176,7 +176,7 @@ def goal_of(config: SearchConfig, start: ComputeGraph, scorer: Scorer) -> Goal:
         max_params=_limit(config.max_params, start.params, "--max-params"),
         min_accuracy=least,
         min_quality=quality,
-        penalty=config.penalty,
+        trust_region=config.trust_region,
     )
 
 

@@ -14,8 +14,6 @@ from gennape_plugin.core.statistics import STATISTICS
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.prediction import Prediction
 
-#: Penalty of a share of operations that were never trained on, in units of ``quality``.
-_UNSEEN: Final = 10.0
 #: What each basis means, for people.
 CAUTION: Final = {
     "members": "",
@@ -35,25 +33,30 @@ class Scorer:
     size prior's, or that of fine-tuning. Otherwise a network could win by crossing from one
     kind to the other.
 
-    The penalty is for what the start does not have: a distance from the training graphs
-    above 1 and above the start's, operations never trained on, and, after fine-tuning, a
-    deviation of the prediction above the start's. After fine-tuning it is in percentage
-    points, otherwise in standard deviations of predicted accuracy.
+    The region that the predictor is trusted in reaches as far as the start: a distance from
+    the training graphs up to 1, or up to the start's where that is more; no larger share of
+    operations never trained on; after fine-tuning, a deviation of the prediction up to that
+    of the labels' own errors, or up to the start's.
 
     Attributes:
         basis: ``"members"``, ``"size"`` or ``"labels"``.
         start: The start's prediction.
+        deviation: Largest trusted deviation after fine-tuning, in percentage points.
     """
 
     estimator: Gennape
     basis: str
     start: Prediction
+    deviation: float
 
     @classmethod
     def of(cls, estimator: Gennape, start: ComputeGraph) -> "Scorer":
         """Take the kind of score, and the least distance that costs something, from the start."""
         prediction = estimator.score(start)
-        return cls(estimator, prediction.basis, prediction)
+        few, deviation = estimator.model.few_shot, prediction.accuracy_std
+        if few is not None:
+            deviation = max(deviation, 100 * float(few.residuals.std(correction=0)))
+        return cls(estimator, prediction.basis, prediction, deviation)
 
     def __call__(self, graphs: Sequence[ComputeGraph]) -> list[Scores]:
         """Scores in order."""
@@ -68,7 +71,7 @@ class Scorer:
         return [
             Scores(
                 quality=q,
-                penalty=self._penalty(p),
+                excess=self._excess(p),
                 accuracy=p.accuracy,
                 interval=p.interval,
                 distance=p.distance,
@@ -80,11 +83,12 @@ class Scorer:
             for q, p, layers in zip(quality, predictions, depths, strict=True)
         ]
 
-    def _penalty(self, p: Prediction) -> float:
-        new = _UNSEEN * max(0.0, p.unseen - self.start.unseen)
+    def _excess(self, p: Prediction) -> float:
+        found = max(0.0, p.unseen - self.start.unseen)
+        found += max(0.0, p.distance - max(1.0, self.start.distance))
         if self.basis == "labels":
-            return new + max(0.0, p.accuracy_std - self.start.accuracy_std)
-        return new + max(0.0, p.distance - max(1.0, self.start.distance))
+            found += max(0.0, p.accuracy_std - self.deviation)
+        return found
 
 
 def _labels(model: GennapeModel, outputs: Outputs) -> Tensor:
