@@ -61,6 +61,7 @@ types: $(STAMP) tree ## static types, strict
 bench: $(STAMP) ## time the hot paths
 	$(PY) benchmarks/bench_start.py
 	$(PY) benchmarks/bench_capture.py
+	$(PY) benchmarks/bench_memory.py
 	$(PY) benchmarks/bench_scoring.py
 	$(PY) benchmarks/bench_fcm.py
 	$(PY) benchmarks/bench_proxies.py --all

@@ -19,12 +19,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import skfuzzy
 import torch
 from gennape_plugin.core.fcm import FuzzyCMeans
+
+from gennape_plugin.process_memory import peak_mib, reset_peak
 
 MIB = 2**20
 
@@ -47,7 +48,7 @@ class Outcome:
 
     wall: float
     cpu: float
-    peak_bytes: int
+    peak_bytes: float
     centroids: np.ndarray
     coefficient: float
 
@@ -97,33 +98,20 @@ def run(library: str, problem: Problem) -> Outcome:
         )
 
     wall, cpu = [], []
-    before = reset_peak()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # or the fit reuses, unseen, what making data left
+    before = reset_peak() or 0.0
     for repeat in range(problem.repeats):
         wall_start, cpu_start = time.perf_counter(), time.process_time()
         result = fit()
         wall.append((time.perf_counter() - wall_start) / problem.rounds)
         cpu.append((time.process_time() - cpu_start) / problem.rounds)
         if repeat == 0:
-            peak = memory("VmHWM") - before
+            peak = ((peak_mib() or 0.0) - before) * 2**20  # bytes
     if isinstance(result, FuzzyCMeans):
         centroids, coefficient = result.centroids.numpy(), result.partition_coefficient
     else:
         centroids, coefficient = result[0], float(result[-1])
     return Outcome(min(wall), min(cpu), peak, centroids, coefficient)
-
-
-def reset_peak() -> int:
-    """Make the kernel forget the peak so far; the memory resident now, in bytes."""
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # or the fit reuses, unseen, what making data left
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return memory("VmRSS")
-
-
-def memory(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise LookupError(field)
 
 
 def compare(problem: Problem) -> None:

@@ -6,8 +6,9 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
+
+from gennape_plugin.process_memory import peak_mib, reset_peak
 
 #: What no file of ours holds, or holds in another place.
 JUNK: tuple[Any, ...] = (
@@ -125,22 +126,11 @@ def bounded(*, seconds: float = 5.0, megabytes: float = 256.0) -> Iterator[None]
 
     The greatest memory is read where the system tells it (Linux).
     """
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        before = peak_megabytes()
-    except OSError:
-        before = None
+    before = reset_peak()
     start = time.process_time()
     yield
     took = time.process_time() - start
     assert took < seconds, f"{took:.1f} s"
     if before is not None:
-        grown = peak_megabytes() - before
+        grown = (peak_mib() or before) - before
         assert grown < megabytes, f"{grown:.0f} MiB"
-
-
-def peak_megabytes() -> float:
-    """Greatest resident memory of this process since it was last set back, in MiB."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(text for text in status.splitlines() if text.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024

@@ -5,7 +5,6 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gennape_plugin.adapters.torch import capture
 from gennape_plugin.core.captured import Capture
+from gennape_plugin.process_memory import peak_mib, reset_peak
 
 from .catalogue import Sample
 
@@ -100,10 +100,9 @@ def _capture(record: Record, sample: Sample, compare_fx: bool) -> None:
     def ours() -> Capture:
         return capture(sample.module, inputs=sample.inputs, kwargs=sample.kwargs)
 
-    _reset_peak()
-    before = _peak()
+    before = reset_peak()
     captured, record.seconds = _timed(ours)
-    record.rss_mb = None if before is None else round((_peak() or before) - before, 1)
+    record.rss_mb = None if before is None else round((peak_mib() or before) - before, 1)
     _note(record, captured)
     if captured.route == "real":
         return  # its time is that of the network
@@ -164,23 +163,3 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def _first_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-# -- memory of the process (Linux) --------------------------------------------------------------
-
-
-def _reset_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:  # the peak then only grows from network to network
-        return
-
-
-def _peak() -> float | None:
-    """Greatest resident memory so far in MiB; ``None`` where the system does not tell."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    line = next((text for text in status.splitlines() if text.startswith("VmHWM:")), None)
-    return None if line is None else int(line.split()[1]) / 1024
