@@ -4,13 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Final
 
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node
 from gennape_plugin.core.shapes import Shape
 
-from .repair import ACTIVATIONS, FLOWS, JOINS, POOLS, Rejected, is_depthwise
+from .repair import ACTIVATIONS, FLOWS, JOINS, POOLS, RejectedError, is_depthwise
 
 #: Blocks of more operations than this are not copied, removed or replaced as a whole.
 _MAX_BLOCK = 80
@@ -67,6 +68,9 @@ class Frozen:
             last = max((i for i, node in enumerate(nodes) if _is_map(node.shape)), default=-1)
             found.update(range(last + 1, len(nodes)))
         return frozenset(found)
+
+
+NOTHING: Final = Frozen()
 
 
 def _inside(scope: str, outer: str) -> bool:
@@ -240,7 +244,7 @@ class Anatomy:
         they read to those of what they write.
 
         Raises:
-            Rejected: where something fixes the number: input, output, concatenation, a
+            RejectedError: where something fixes the number: input, output, concatenation, a
                 frozen node.
         """
         nodes, operands, readers = self.graph.nodes, self.graph.operands, self.readers
@@ -249,17 +253,17 @@ class Anatomy:
             here = queue.pop()
             node = nodes[here]
             if here in self.frozen:
-                raise Rejected("the channels belong to a frozen node")
+                raise RejectedError("the channels belong to a frozen node")
             channels = _channels(node)
             sources: tuple[int, ...] = ()
-            if node.op == "conv" and not is_depthwise(node) or node.op == "linear":
+            if (node.op == "conv" and not is_depthwise(node)) or node.op == "linear":
                 producers.append(here)
             elif node.op in FLOWS or node.op == "conv":
                 sources = operands[here][:1]
             elif node.op in JOINS:
                 sources = tuple([o for o in operands[here] if _channels(nodes[o]) == channels])
             else:
-                raise Rejected(f"the channels are fixed by {node.op}")
+                raise RejectedError(f"the channels are fixed by {node.op}")
             ties = [
                 r
                 for r in readers[here]

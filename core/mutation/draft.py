@@ -14,7 +14,7 @@ from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node, make_node
 from gennape_plugin.core.shapes import Shape
 
-from .repair import JOINS, Rejected, adapted, projection, remade, wanted
+from .repair import JOINS, RejectedError, adapted, projection, remade, wanted
 
 
 class Draft:
@@ -74,20 +74,20 @@ class Draft:
         """:meth:`put` of an operation that is made here.
 
         Raises:
-            Rejected: where the operands do not fit.
+            RejectedError: where the operands do not fit.
         """
         shapes = tuple([self.nodes[o].shape for o in operands])
         try:
             node = make_node(op, attrs or {}, shapes, in_axis=self.nodes[operands[0]].axis)
         except GraphError as error:
-            raise Rejected(str(error)) from None
+            raise RejectedError(str(error)) from None
         return self.put(node, operands, before, scope)
 
     def change(self, index: int, **attrs: Any) -> None:
         """Give a node other attributes.
 
         Raises:
-            Rejected: where they do not fit its operands.
+            RejectedError: where they do not fit its operands.
         """
         node = self.nodes[index]
         self.swap(index, remade(node, node.in_shapes, node.in_axis, **attrs))
@@ -115,7 +115,7 @@ class Draft:
         """The changed graph.
 
         Raises:
-            Rejected: where a shape cannot be repaired, the output would change, or the input
+            RejectedError: where a shape cannot be repaired, the output would change, or the input
                 would not be read.
         """
         order = self._order()
@@ -145,8 +145,8 @@ class Draft:
             if alive[index]:
                 for operand in operands[index]:
                     alive[operand] = 1
-        if not all([alive[i] for i in self.graph.inputs]):
-            raise Rejected("the output would not depend on the input")
+        if not all(alive[i] for i in self.graph.inputs):
+            raise RejectedError("the output would not depend on the input")
         return [i for i in order if alive[i]]
 
     def _propagated(self, order: list[int]) -> list[int]:
@@ -173,11 +173,11 @@ class Draft:
         if shapes == node.in_shapes and axis == node.in_axis:
             return
         if node.op == "output":
-            raise Rejected(f"the output would have shape {shapes[0]}")
+            raise RejectedError(f"the output would have shape {shapes[0]}")
         if index in self._frozen:
             fitted, targets = None, node.in_shapes
             if len(targets) != len(shapes):
-                raise Rejected("a frozen node would lose an operand")
+                raise RejectedError("a frozen node would lose an operand")
         else:
             fitted, targets = adapted(node, shapes, axis), ()
         if fitted is None:
@@ -193,7 +193,7 @@ class Draft:
                 return
             fitted = remade(node, targets, nodes[reads[0]].axis)
             if node.op in JOINS and fitted.shape != node.shape:
-                raise Rejected("a join would have another shape")
+                raise RejectedError("a join would have another shape")
         nodes[index] = fitted
 
     def _projected(

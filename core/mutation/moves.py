@@ -1,7 +1,7 @@
 """The moves: each makes one random change in a draft and says in words what it was.
 
 A move that finds nothing to change, or whose change does not fit, raises
-:class:`~.repair.Rejected`. None of them changes the height or width of a value that
+:class:`~.repair.RejectedError`. None of them changes the height or width of a value that
 something outside of it reads.
 """
 
@@ -16,7 +16,7 @@ from gennape_plugin.core.node import Node, make_node
 
 from .anatomy import Anatomy, Region
 from .draft import Draft
-from .repair import ACTIVATIONS, Rejected, conv, is_depthwise
+from .repair import ACTIVATIONS, RejectedError, is_depthwise
 from .subgraphs import KERNELS, TEMPLATES, Style, Writer, rounded, templates
 
 #: Activations that one may be exchanged for.
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 def _pick(rng: random.Random, choices: Sequence[T], what: str) -> T:
     if not choices:
-        raise Rejected(f"the network has no {what}")
+        raise RejectedError(f"the network has no {what}")
     return choices[rng.randrange(len(choices))]
 
 
@@ -59,7 +59,7 @@ def replace(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) ->
     if after.op in ACTIVATIONS:
         made = writer.op(after.op, made)
     if draft.nodes[made].shape != after.shape:
-        raise Rejected("the sub-graph's result has another shape")
+        raise RejectedError("the sub-graph's result has another shape")
     draft.redirect(stop, made, anatomy.readers[stop])
     return f"{count} operations replaced by {name} ({_at(anatomy, stop)})"
 
@@ -71,7 +71,7 @@ def _sequence(anatomy: Anatomy, rng: random.Random) -> tuple[int, int, int]:
         return block.start, block.stop, block.stop - block.start
     start = _pick(rng, anatomy.maps, "operation on feature maps")
     if len(anatomy.graph.operands[start]) != 1:
-        raise Rejected("a sequence starts with one operand")
+        raise RejectedError("a sequence starts with one operand")
     found = anatomy.chain(start, rng.randint(1, _MAX_SEQUENCE))
     return anatomy.graph.operands[start][0], found[-1], len(found)
 
@@ -79,10 +79,12 @@ def _sequence(anatomy: Anatomy, rng: random.Random) -> tuple[int, int, int]:
 def _stride(before: Node, after: Node) -> int:
     """The stride between two maps, if one square stride explains them."""
     if len(before.shape) != 4 or before.axis != 1:
-        raise Rejected("no feature map")
-    strides = {-(-s // t) if t else 0 for s, t in zip(before.shape[2:], after.shape[2:])}
+        raise RejectedError("no feature map")
+    strides = {
+        -(-s // t) if t else 0 for s, t in zip(before.shape[2:], after.shape[2:], strict=True)
+    }
     if len(strides) != 1 or min(strides) < 1:
-        raise Rejected("no single stride")
+        raise RejectedError("no single stride")
     return strides.pop()
 
 
@@ -93,7 +95,7 @@ def insert(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> 
     if len(readers) > 1 and rng.random() < 0.5:
         readers = [rng.choice(readers)]
     if anatomy.frozen.issuperset(readers) and len(anatomy.frozen) > 2:
-        raise Rejected("between frozen nodes")
+        raise RejectedError("between frozen nodes")
     name = _pick(rng, templates(style), "sub-graph")
     scope = anatomy.graph.scopes[source]
     writer = Writer(draft, readers[0], scope, style)
@@ -111,7 +113,7 @@ def remove(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> 
     graph = anatomy.graph
     start = _pick(rng, anatomy.maps, "operation on feature maps")
     if len(graph.operands[start]) != 1:
-        raise Rejected("several operands")
+        raise RejectedError("several operands")
     (source,) = graph.operands[start]
     chain = anatomy.chain(start, _MAX_SEQUENCE)
     stops = [i for i in chain if graph.nodes[i].shape == graph.nodes[source].shape]
@@ -124,7 +126,7 @@ def _drop_operand(draft: Draft, anatomy: Anatomy, rng: random.Random) -> str:
     join = rng.choice(anatomy.joins)
     node, reads = anatomy.graph.nodes[join], list(anatomy.graph.operands[join])
     if len(reads) < 2:
-        raise Rejected("one operand")
+        raise RejectedError("one operand")
     gone = rng.randrange(len(reads))
     place = reads.pop(gone)
     if len(reads) > 1:
@@ -132,7 +134,7 @@ def _drop_operand(draft: Draft, anatomy: Anatomy, rng: random.Random) -> str:
     elif anatomy.graph.nodes[reads[0]].shape == node.shape or node.op == "concat":
         draft.redirect(join, reads[0], anatomy.readers[join])
     else:
-        raise Rejected("a broadcast operand cannot stand for the sum")
+        raise RejectedError("a broadcast operand cannot stand for the sum")
     return f"operand from node {place} of {node.op} removed ({_at(anatomy, join)})"
 
 
@@ -151,7 +153,7 @@ def width(draft: Draft, anatomy: Anatomy, rng: random.Random, factors: Sequence[
     after = rounded(before * rng.choice(factors))
     after = max(multiple, after // multiple * multiple)
     if after == before or after > MAX_CHANNELS:
-        raise Rejected("the channels would stay, or be too many")
+        raise RejectedError("the channels would stay, or be too many")
     for index in producers:
         draft.change(index, **{"features" if nodes[index].op == "linear" else "channels": after})
     others = f" and {len(producers) - 1} tied to it" if len(producers) > 1 else ""
@@ -179,14 +181,14 @@ def kernel(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> 
     before: tuple[int, ...] = node.attr("kernel")
     side = rng.choice([k for k in KERNELS if (k, k) != before])
     if node.op != "conv" and side == 1:
-        raise Rejected("a pool of one pixel")
+        raise RejectedError("a pool of one pixel")
     dilation = node.attr("dilation") if node.op != "avg_pool" else (1, 1)
     reach = [(side - 1) * d for d in dilation]
     if max(reach) >= min(node.in_shapes[0][2:]) or (node.op != "conv" and max(dilation) > 1):
-        raise Rejected("a kernel larger than the map")
+        raise RejectedError("a kernel larger than the map")
     draft.change(index, kernel=(side, side), padding=tuple([r // 2 for r in reach]))
     if draft.nodes[index].shape != node.shape:
-        raise Rejected("the map would change its size")
+        raise RejectedError("the map would change its size")
     return f"{node.op} {_size(before)} to {side}x{side} ({_at(anatomy, index)})"
 
 
@@ -203,14 +205,14 @@ def swap(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> st
     else:
         other = "avg_pool" if node.op == "max_pool" else "max_pool"
         if other not in style.ops:
-            raise Rejected("no other pool is allowed")
+            raise RejectedError("no other pool is allowed")
         names = ("kernel", "stride", "padding", "ceil_mode")
         attrs = {name: node.attr(name) for name in names}
         if other == "max_pool":
             attrs["dilation"] = (1,) * len(attrs["kernel"])
         made = _made(other, attrs, node)
     if made.shape != node.shape:
-        raise Rejected("the map would change its size")
+        raise RejectedError("the map would change its size")
     draft.swap(index, made)
     return f"{_kind(node)} to {_kind(made)} ({_at(anatomy, index)})"
 
@@ -242,7 +244,7 @@ def _made(op: str, attrs: dict[str, Any], like: Node) -> Node:
     try:
         return make_node(op, attrs, like.in_shapes, in_axis=like.in_axis)
     except GraphError as error:
-        raise Rejected(str(error)) from None
+        raise RejectedError(str(error)) from None
 
 
 # -- connections and depth ------------------------------------------------------------------
@@ -261,7 +263,7 @@ def rewire(draft: Draft, anatomy: Anatomy, rng: random.Random, style: Style) -> 
         draft.read(join, tuple(reads))
         return f"{what} instead ({_at(anatomy, join)})"
     if "add" not in style.ops:
-        raise Rejected("no sums are allowed")
+        raise RejectedError("no sums are allowed")
     target = _pick(rng, anatomy.maps, "feature map")
     source = _earlier(anatomy, rng, target, exclude=[target])
     # A repair projects the source where its shape differs.

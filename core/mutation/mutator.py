@@ -10,10 +10,10 @@ from typing import Final
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 
-from .anatomy import Anatomy, Frozen, check_classifier
+from .anatomy import NOTHING, Anatomy, Frozen, check_classifier
 from .draft import Draft
 from .moves import MOVES
-from .repair import ACTIVATIONS, Rejected
+from .repair import ACTIVATIONS, RejectedError
 from .subgraphs import OPTIONAL, Style
 
 _REMEMBERED: Final = 256  # graphs whose anatomy is kept
@@ -54,7 +54,7 @@ class Mutator:
         rng: random.Random,
         *,
         moves: Collection[str] | Mapping[str, float] = tuple(MOVES),
-        frozen: Frozen = Frozen(),
+        frozen: Frozen = NOTHING,
         ops: Collection[str] | None = None,
         max_nodes: int = 4096,
         attempts: int = 100,
@@ -112,8 +112,8 @@ class Mutator:
                 self.seconds["repair"] += perf_counter() - between
                 started += perf_counter() - between
             if len(child) > max(self.max_nodes, len(graph)):
-                raise Rejected("too many operations")
-        except Rejected as error:
+                raise RejectedError("too many operations")
+        except RejectedError as error:
             self.reasons[f"{name}: {error}"] += 1
             return None
         finally:

@@ -32,7 +32,7 @@ FLOWS: Final = (
 JOINS: Final = frozenset("add sub mul div binary".split())
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """A proposed change that gives no valid network; the message says why."""
 
 
@@ -48,12 +48,12 @@ def remade(node: Node, shapes: tuple[Shape, ...], in_axis: int, **attrs: Any) ->
     """The operation on operands of other shapes, with some attributes changed.
 
     Raises:
-        Rejected: where the operands do not fit.
+        RejectedError: where the operands do not fit.
     """
     try:
         return make_node(node.op, dict(node.attrs) | attrs, shapes, in_axis=in_axis)
     except GraphError as error:
-        raise Rejected(str(error)) from None
+        raise RejectedError(str(error)) from None
 
 
 def adapted(node: Node, shapes: tuple[Shape, ...], in_axis: int) -> Node | None:
@@ -93,7 +93,7 @@ def adapted(node: Node, shapes: tuple[Shape, ...], in_axis: int) -> Node | None:
             return None
     try:
         return remade(node, shapes, in_axis, **attrs)
-    except Rejected:
+    except RejectedError:
         return None
 
 
@@ -112,7 +112,7 @@ def _joined(node: Node, shapes: tuple[Shape, ...], in_axis: int) -> Node | None:
         return None
     try:
         made = remade(node, shapes, in_axis)
-    except Rejected:
+    except RejectedError:
         return None
     return made if made.shape in full else None
 
@@ -133,7 +133,7 @@ def wanted(node: Node, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     """The shapes that a node's operands must be brought back to.
 
     Raises:
-        Rejected: where the node has lost or gained an operand that it cannot do without.
+        RejectedError: where the node has lost or gained an operand that it cannot do without.
     """
     if node.op in JOINS:
         if len(shapes) != len(node.in_shapes):
@@ -143,10 +143,10 @@ def wanted(node: Node, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     if node.op == "concat":
         dim = node.attr("dim") % len(node.shape)
         if dim != 1:
-            raise Rejected("a concatenation of something else than channels")
+            raise RejectedError("a concatenation of something else than channels")
         return tuple([(node.shape[0], s[1], *node.shape[2:]) for s in shapes])
     if len(shapes) != len(node.in_shapes):
-        raise Rejected(f"{node.op} takes {len(node.in_shapes)} operands")
+        raise RejectedError(f"{node.op} takes {len(node.in_shapes)} operands")
     return node.in_shapes
 
 
@@ -154,12 +154,14 @@ def projection(shape: Shape, axis: int, target: Shape) -> tuple[Node, bool]:
     """An operation that turns one shape into another, and whether a norm may follow.
 
     Raises:
-        Rejected: where no convolution or linear layer does it: it can change channels, and
+        RejectedError: where no convolution or linear layer does it: it can change channels, and
             divide heights and widths.
     """
     if len(shape) == len(target) and shape[0] == target[0]:
         if axis == 1 and len(shape) == 4:
-            strides = tuple([-(-s // t) if t else 0 for s, t in zip(shape[2:], target[2:])])
+            strides = tuple(
+                [-(-s // t) if t else 0 for s, t in zip(shape[2:], target[2:], strict=True)]
+            )
             if min(strides) >= 1 and all(
                 -(-s // k) == t for s, k, t in zip(shape[2:], strides, target[2:], strict=True)
             ):
@@ -168,7 +170,7 @@ def projection(shape: Shape, axis: int, target: Shape) -> tuple[Node, bool]:
         elif axis == len(shape) - 1 and axis and shape[1:-1] == target[1:-1]:
             attrs = {"features": target[-1], "bias": True}
             return make_node("linear", attrs, (shape,), in_axis=axis), False
-    raise Rejected(f"nothing turns shape {shape} into {target}")
+    raise RejectedError(f"nothing turns shape {shape} into {target}")
 
 
 def conv(
@@ -183,7 +185,7 @@ def conv(
     """A convolution of odd kernel with ``kernel // 2`` padding.
 
     Raises:
-        Rejected: where the groups do not divide the channels.
+        RejectedError: where the groups do not divide the channels.
     """
     attrs = {
         "channels": channels,
@@ -197,4 +199,4 @@ def conv(
     try:
         return make_node("conv", attrs, (shape,), in_axis=1)
     except GraphError as error:
-        raise Rejected(str(error)) from None
+        raise RejectedError(str(error)) from None

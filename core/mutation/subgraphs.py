@@ -13,7 +13,7 @@ from typing import Final
 from gennape_plugin.core.shapes import Shape
 
 from .draft import Draft
-from .repair import Rejected, conv
+from .repair import RejectedError, conv
 
 #: What sub-graphs may be made of besides convolutions; see ``Mutator(ops=...)``.
 OPTIONAL: Final = frozenset({"depthwise", "grouped", "max_pool", "avg_pool", "concat", "add"})
@@ -50,13 +50,11 @@ class Writer:
         """Any operation."""
         return self.draft.add(name, xs, self.before, self.scope, attrs)
 
-    def conv(
-        self, x: int, channels: int, kernel: int, stride: int = 1, *, groups: int = 1
-    ) -> int:
+    def conv(self, x: int, channels: int, kernel: int, stride: int = 1, *, groups: int = 1) -> int:
         """Convolution, and norm where the network has norms."""
         shape = self.shape(x)
         if kernel > 1 and kernel > min(shape[2:]):
-            raise Rejected("a kernel larger than the map")
+            raise RejectedError("a kernel larger than the map")
         node = conv(shape, channels, (kernel, kernel), (stride, stride), groups=groups)
         x = self.draft.put(node, (x,), self.before, self.scope)
         return self.op("batch_norm", x) if self.style.norm else x
@@ -77,7 +75,7 @@ class Writer:
     def pool(self, x: int, kind: str, kernel: int, stride: int = 1) -> int:
         """Pooling of odd kernel that keeps the map, or divides it by the stride."""
         if kernel > min(self.shape(x)[2:]):
-            raise Rejected("a kernel larger than the map")
+            raise RejectedError("a kernel larger than the map")
         window = {
             "kernel": (kernel, kernel),
             "stride": (stride, stride),
@@ -125,7 +123,7 @@ def _inverted(w: Writer, x: int, channels: int, stride: int, rng: random.Random)
 def _grouped(w: Writer, x: int, channels: int, stride: int, rng: random.Random) -> int:
     groups = rng.choice((2, 4, 8))
     if w.shape(x)[1] % groups or channels % groups:
-        raise Rejected("the groups do not divide the channels")
+        raise RejectedError("the groups do not divide the channels")
     return w.conv(x, channels, 3, stride, groups=groups)
 
 
@@ -141,7 +139,7 @@ def _pooled(kind: str) -> Template:
 def _branches(w: Writer, x: int, channels: int, stride: int, rng: random.Random) -> int:
     left = channels // 2
     if left < 1:
-        raise Rejected("one channel cannot be split")
+        raise RejectedError("one channel cannot be split")
     kernels = rng.sample(KERNELS[:3], 2)
     parts = [w.conv(x, c, k, stride) for c, k in zip((left, channels - left), kernels, strict=True)]
     return w.op("concat", *parts, dim=1)

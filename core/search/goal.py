@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-
 from gennape_plugin.core.errors import InvalidInputError
 
 from .candidate import Candidate, Scores

@@ -23,8 +23,14 @@ _RUN, _STATE, _SCORES = "run.json", "state.json", "scores.jsonl"
 class RunFolder:
     """Reads and writes the files of one search."""
 
-    def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
-        """Open a folder, or make it.
+    def __init__(self, path: str | Path) -> None:
+        """A folder that :meth:`opened` has made or checked."""
+        self.path = Path(path)
+        self._scores = self.path / _SCORES
+
+    @classmethod
+    def opened(cls, path: str | Path, settings: Mapping[str, Any]) -> "RunFolder":
+        """Open the folder of a search, or make it.
 
         Args:
             path: The folder.
@@ -33,21 +39,19 @@ class RunFolder:
 
         Raises:
             InvalidInputError: if it holds something else, or another search.
+            OSError: if it cannot be made.
         """
-        self.path = Path(path)
-        self._scores = self.path / _SCORES
+        folder = cls(path)
         settings = json.loads(json.dumps(settings))
-        if self.path.exists() and not self.path.is_dir():
-            raise InvalidInputError(f"{self.path} is a file: give a folder for the search")
-        self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path / _RUN).exists():
-            self._check(settings)
-        elif any(self.path.iterdir()):
-            raise InvalidInputError(
-                f"{self.path} is not empty and holds no search: give a new folder"
-            )
+        if folder.path.exists() and not folder.path.is_dir():
+            raise InvalidInputError(f"{path} is a file: give a folder for the search")
+        if (folder.path / _RUN).exists():
+            folder._check(settings)
+        elif folder.path.exists() and any(folder.path.iterdir()):
+            raise InvalidInputError(f"{path} is not empty and holds no search: give a new folder")
         else:
-            self.write(_RUN, {"format": "gennape-search", "version": VERSION, **settings})
+            folder.write(_RUN, {"format": "gennape-search", "version": VERSION, **settings})
+        return folder
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         found = self._read(_RUN)

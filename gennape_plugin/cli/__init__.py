@@ -15,6 +15,7 @@ COMMANDS = (
     "rank",
     "trace",
     "report",
+    "search",
     "info",
     "plugins",
     "pretrain",
@@ -120,6 +121,8 @@ def _parsers() -> (
     _network(report, many=False)
     report.add_argument("-o", "--out", required=True, metavar="FILE", help="the page, .html")
     _weights(report)
+
+    _add_search(commands)
 
     info = commands.add_parser("info", help="versions, shipped weights and their card, devices")
     info.add_argument("--card", action="store_true", help="print the whole card as JSON")
@@ -231,6 +234,52 @@ def _parsers() -> (
         "--check-flops", action="store_true", help="compare with torch's FlopCounterMode"
     )
     return top, commands
+
+
+def _add_search(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    search = commands.add_parser(
+        "search", help="change a network's graph and keep what is better or cheaper (resumable)"
+    )
+    _network(search, many=False)
+    search.add_argument("-o", "--out", required=True, metavar="FOLDER", help="run folder")
+    search.add_argument("--iterations", type=int, default=20, help="generations in all")
+    search.add_argument("--population", type=int, default=32, help="networks that are kept")
+    search.add_argument(
+        "--children", type=int, help="new networks a generation; twice the population otherwise"
+    )
+    search.add_argument("--max-flops", metavar="F", help="such as 300e6, or 0.8x: of the start's")
+    search.add_argument("--max-params", metavar="P", help="the same for parameters")
+    search.add_argument(
+        "--min-accuracy", metavar="A", help="percent; start: predicted no worse than the start"
+    )
+    search.add_argument(
+        "--objectives",
+        nargs="+",
+        default=["quality", "flops"],
+        metavar="NAME",
+        help="of quality, flops, params, depth",
+    )
+    search.add_argument(
+        "--freeze", nargs="+", default=[], metavar="SCOPE", help="parts to keep: stem, head, scopes"
+    )
+    search.add_argument(
+        "--engine", choices=("nsga2", "local"), default="nsga2", help="local: the paper's search"
+    )
+    search.add_argument("--seed", type=int, default=0, help="fixes everything random")
+    search.add_argument(
+        "--any-op", action="store_true", help="also use operations that were never trained on"
+    )
+    search.add_argument(
+        "--incautious",
+        action="store_true",
+        help="let networks leave the region that the weights know: finds the predictor's errors",
+    )
+    search.add_argument(
+        "--no-modules", action="store_true", help="write graphs only, no Python source"
+    )
+    _weights(search)
 
 
 def _network(command: argparse.ArgumentParser, *, many: bool) -> None:

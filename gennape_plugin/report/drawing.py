@@ -4,7 +4,7 @@ Parts open by HTML's own ``<details>``, so the page needs no script for them.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -42,7 +42,20 @@ class _Box:
     part: str = ""
 
 
-def drawings(graph: ComputeGraph, root: Part, values: FloatArray, *, limit: int = MAX_DRAWN) -> str:
+def score_part(value: float) -> tuple[str, str]:
+    """What a box says of its part of the score, and its longer text."""
+    return f"{value:+.3f}", f"{value:+.3f} of the score"
+
+
+def drawings(
+    graph: ComputeGraph,
+    root: Part,
+    values: FloatArray,
+    *,
+    limit: int = MAX_DRAWN,
+    say: Callable[[float], tuple[str, str]] = score_part,
+    prefix: str = "part",
+) -> str:
     """The overview and the parts below it, as HTML.
 
     Args:
@@ -50,8 +63,10 @@ def drawings(graph: ComputeGraph, root: Part, values: FloatArray, *, limit: int 
         root: Its parts.
         values: Attribution of each node; colours the boxes.
         limit: Boxes that may be drawn altogether.
+        say: What a box says of its value, in short and in its longer text.
+        prefix: Begins the ids of the drawings; those of one page must differ.
     """
-    pen = _Pen(graph, values)
+    pen = _Pen(graph, values, say)
     queue, pages, drawn, dropped = deque([(root, "")]), [], 0, 0
     while queue:
         part, name = queue.popleft()
@@ -65,14 +80,16 @@ def drawings(graph: ComputeGraph, root: Part, values: FloatArray, *, limit: int 
         fresh = [p for p in shown if p.children and p.signature not in pen.numbers]
         for p in fresh:
             if p.signature not in pen.numbers:
-                pen.numbers[p.signature] = f"part-{len(pen.numbers) + 1}"
+                pen.numbers[p.signature] = f"{prefix}-{len(pen.numbers) + 1}"
                 queue.append((p, pen.numbers[p.signature]))
         pages.append((part, name, pen.draw(part, shown)))
     (_, _, overview), *inner = pages
-    return overview + _inner(graph, inner, dropped)
+    return overview + _inner(graph, inner, dropped, prefix)
 
 
-def _inner(graph: ComputeGraph, pages: Sequence[tuple[Part, str, str]], dropped: int) -> str:
+def _inner(
+    graph: ComputeGraph, pages: Sequence[tuple[Part, str, str]], dropped: int, prefix: str
+) -> str:
     if not pages:
         return ""
     parts = []
@@ -93,7 +110,7 @@ def _inner(graph: ComputeGraph, pages: Sequence[tuple[Part, str, str]], dropped:
         else ""
     )
     return (
-        f'<h3 id="parts-title">Inside the parts</h3>{notice}'
+        f'<h3 id="{prefix}s-title">Inside the parts</h3>{notice}'
         '<p class="buttons" hidden><button type="button" data-open="1">Open all</button> '
         f'<button type="button" data-open="">Close all</button></p>{"".join(parts)}'
     )
@@ -102,8 +119,10 @@ def _inner(graph: ComputeGraph, pages: Sequence[tuple[Part, str, str]], dropped:
 class _Pen:
     """Draws parts of one network."""
 
-    def __init__(self, graph: ComputeGraph, values: FloatArray) -> None:
-        self.graph, self.values = graph, values
+    def __init__(
+        self, graph: ComputeGraph, values: FloatArray, say: Callable[[float], tuple[str, str]]
+    ) -> None:
+        self.graph, self.values, self.say = graph, values, say
         self.numbers: dict[bytes, str] = {}
         self.readers: list[list[int]] = [[] for _ in graph.nodes]
         for producer, consumer, _ in graph.edges():
@@ -149,11 +168,12 @@ class _Pen:
         value = float(np.sum(self.values[part.start : part.stop]))
         nodes = self.graph.nodes[part.start : part.stop]
         flops, writes = engineering(sum(n.flops for n in nodes)), _size(nodes[-1])
-        facts = f"writes {writes}, {flops}FLOPs, {value:+.3f} of the score"
+        short, long = self.say(value)
+        facts = f"writes {writes}, {flops}FLOPs" + (f", {long}" if long else "")
         if part.size == 1:
             title = describe(nodes[0])
             detail = f"{title} {part.path}, {facts}"
-            return _Box(_head(title), f"{writes}   {value:+.3f}", detail, value)
+            return _Box(_head(title), f"{writes}   {short}", detail, value)
         holds = _contents(self.graph, part)
         # Inside a part its own name says nothing.
         own = part.path if part.path != around else ""
@@ -163,7 +183,7 @@ class _Pen:
         copies = f" in {part.copies} equal copies" if times else ""
         side = ", side by side" if part.parallel else ""
         detail = f"{part.path} {part.size} operations{copies}{side}: {holds}, {facts}"
-        below = f"{part.size} ops   {flops}FLOPs   {value:+.3f}"
+        below = f"{part.size} ops   {flops}FLOPs   {short}"
         opens = self.numbers[part.signature] if part.children else ""
         return _Box(title, below, detail, value, "group" if opens else "op", opens)
 

@@ -1,6 +1,7 @@
 """The whole page, and writing it."""
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
@@ -61,9 +62,30 @@ def report_html(est: Gennape, graph: ComputeGraph, name: str | None = None) -> s
         attribution_section(graph, found),
         map_section(family_map(est.model, est.card), outputs.embedding[0], title),
     ]
-    links = " ".join(f'<a href="#{key}">{label}</a>' for key, label in _SECTIONS.items())
     weights = text(est.card.get("name", "unnamed"))
     digest = text(str(est.card.get("sha256", ""))[:12])
+    footer = f"gennape-plugin {version('gennape-plugin')}, weights {weights} {digest}"
+    return html_page(title, _SECTIONS, content, footer, what="gennape report")
+
+
+def html_page(
+    title: str,
+    sections: Mapping[str, str],
+    content: Sequence[str],
+    footer: str,
+    *,
+    what: str = "gennape search",
+) -> str:
+    """A page without outside resources around sections.
+
+    Args:
+        title: Its title, foreign text.
+        sections: Names of the sections by their ids.
+        content: The sections, HTML.
+        footer: HTML.
+        what: What wrote it.
+    """
+    links = " ".join(f'<a href="#{key}">{label}</a>' for key, label in sections.items())
     # Even if foreign text got through as markup, browsers run no script but this one.
     script = b64encode(sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
@@ -72,10 +94,9 @@ def report_html(est: Gennape, graph: ComputeGraph, name: str | None = None) -> s
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{text(title)} – gennape report</title><style>{STYLE}</style></head>"
+        f"<title>{text(title)} – {what}</title><style>{STYLE}</style></head>"
         f'<body><header><h1>{text(title)}</h1><nav aria-label="Sections">{links}</nav></header>'
-        f"<main>{''.join(content)}</main>"
-        f"<footer>gennape-plugin {version('gennape-plugin')}, weights {weights} {digest}</footer>"
+        f"<main>{''.join(content)}</main><footer>{footer}</footer>"
         f"<script>{SCRIPT}</script></body></html>\n"
     )
 

@@ -54,9 +54,7 @@ class NSGA2:
         return [population[places[i]] for i in chosen[:, 0]]
 
     @staticmethod
-    def _survived(
-        pool: Sequence[Candidate], size: int, goal: Goal, rng: random.Random
-    ) -> Any:
+    def _survived(pool: Sequence[Candidate], size: int, goal: Goal, rng: random.Random) -> Any:
         from pymoo.core.individual import Individual
         from pymoo.core.population import Population
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding

@@ -57,7 +57,9 @@ class SearchConfig:
         min_accuracy: Predicted accuracy in percent, or ``"start"``: no worse than the start.
         freeze: Scopes that stay as they are; ``stem`` and ``head`` mean those parts of any
             network.
-        trust_region: Whether networks must stay in the region that the weights know.
+        cautious: Whether networks must stay in the region that the weights know, and are
+            judged pessimistically (:class:`.Scorer`). Without it a search finds what the
+            predictor is wrong about.
         any_op: Whether operations may be used that neither the training networks nor the
             start have.
     """
@@ -72,14 +74,14 @@ class SearchConfig:
     max_params: str | None = None
     min_accuracy: str | None = None
     freeze: tuple[str, ...] = ()
-    trust_region: bool = True
+    cautious: bool = True
     any_op: bool = False
 
 
 def search(
     estimator: Gennape,
     start: ComputeGraph,
-    config: SearchConfig = SearchConfig(),
+    config: SearchConfig | None = None,
     *,
     folder: str | Path | None = None,
     progress: Callable[[int, list[Candidate], int], None] | None = None,
@@ -89,7 +91,7 @@ def search(
     Args:
         estimator: Scores them.
         start: The network.
-        config: Settings.
+        config: Settings; the defaults where left out.
         folder: Where to keep the state, so that a search that was stopped goes on.
         progress: Called after each generation.
 
@@ -102,8 +104,9 @@ def search(
             or a folder of another search.
         OSError: if the folder cannot be written.
     """
+    config = config or SearchConfig()
     check_classifier(start)
-    scorer = Scorer.of(estimator, start)
+    scorer = Scorer.of(estimator, start, cautious=config.cautious)
     goal = goal_of(config, start, scorer)
     rng = random.Random(config.seed)
     mutator = Mutator(
@@ -141,7 +144,7 @@ def search(
         rng=rng,
         population=config.population,
         children=children,
-        folder=None if folder is None else RunFolder(folder, settings),
+        folder=None if folder is None else RunFolder.opened(folder, settings),
         progress=progress,
     )
     return made.run(start, config.iterations), goal, scorer
@@ -176,7 +179,7 @@ def goal_of(config: SearchConfig, start: ComputeGraph, scorer: Scorer) -> Goal:
         max_params=_limit(config.max_params, start.params, "--max-params"),
         min_accuracy=least,
         min_quality=quality,
-        trust_region=config.trust_region,
+        trust_region=config.cautious,
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import torch
 from torch import Tensor
 
+from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
@@ -13,6 +15,8 @@ from gennape_plugin.core.search import Scores
 from gennape_plugin.core.statistics import STATISTICS
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.prediction import Prediction
+
+from .region import Region, known_region, read
 
 #: What each basis means, for people.
 CAUTION: Final = {
@@ -33,30 +37,40 @@ class Scorer:
     size prior's, or that of fine-tuning. Otherwise a network could win by crossing from one
     kind to the other.
 
-    The region that the predictor is trusted in reaches as far as the start: a distance from
-    the training graphs up to 1, or up to the start's where that is more; no larger share of
-    operations never trained on; after fine-tuning, a deviation of the prediction up to that
-    of the labels' own errors, or up to the start's.
+    Quality is pessimistic, since a search finds what a predictor overrates: that of the
+    member that thinks least of the network (in standard deviations above the average
+    NAS-Bench-101 cell), or, after fine-tuning, the accuracy less its deviation (in percent).
+
+    The region that the predictor is trusted in reaches to a distance of 1, or to the start
+    where that lies farther out: from the training graphs, and from the networks that this
+    kind of score was learned from in all features (:mod:`.region`). Operations never trained
+    on may be no larger a share than the start's.
 
     Attributes:
         basis: ``"members"``, ``"size"`` or ``"labels"``.
         start: The start's prediction.
-        deviation: Largest trusted deviation after fine-tuning, in percentage points.
+        region: Where this kind of score is known.
+        reach: How far from those networks is trusted, in units of the region's radius.
+        cautious: Whether quality is pessimistic; otherwise it is the usual score.
     """
 
     estimator: Gennape
     basis: str
     start: Prediction
-    deviation: float
+    region: Region | None
+    reach: float
+    cautious: bool = True
 
     @classmethod
-    def of(cls, estimator: Gennape, start: ComputeGraph) -> "Scorer":
+    def of(cls, estimator: Gennape, start: ComputeGraph, *, cautious: bool = True) -> "Scorer":
         """Take the kind of score, and the least distance that costs something, from the start."""
         prediction = estimator.score(start)
-        few, deviation = estimator.model.few_shot, prediction.accuracy_std
-        if few is not None:
-            deviation = max(deviation, 100 * float(few.residuals.std(correction=0)))
-        return cls(estimator, prediction.basis, prediction, deviation)
+        basis, model = prediction.basis, estimator.model
+        region, reach = known_region(model, basis), 1.0
+        if region is not None:
+            outputs = model.predict(GraphStore.of([start]))
+            reach = max(reach, float(region.distance(read(model, basis, outputs))[0]))
+        return cls(estimator, basis, prediction, region, reach, cautious)
 
     def __call__(self, graphs: Sequence[ComputeGraph]) -> list[Scores]:
         """Scores in order."""
@@ -66,12 +80,15 @@ class Scorer:
         outputs, news = self.estimator._outputs(graphs, names)
         scores = model.score(outputs)
         predictions = self.estimator._predictions(graphs, names, outputs, scores, news)
-        quality = _QUALITY[self.basis](model, outputs).double().tolist()
+        quality = _QUALITY[self.basis](model, outputs, self.cautious).double().tolist()
         depths = outputs.statistics[:, STATISTICS.index("longest")].tolist()
+        away = [0.0] * len(graphs)
+        if self.region is not None:
+            away = self.region.distance(read(model, self.basis, outputs)).tolist()
         return [
             Scores(
                 quality=q,
-                excess=self._excess(p),
+                excess=self._excess(p, out),
                 accuracy=p.accuracy,
                 interval=p.interval,
                 distance=p.distance,
@@ -80,23 +97,36 @@ class Scorer:
                 params=p.params,
                 depth=round(layers),
             )
-            for q, p, layers in zip(quality, predictions, depths, strict=True)
+            for q, p, layers, out in zip(quality, predictions, depths, away, strict=True)
         ]
 
-    def _excess(self, p: Prediction) -> float:
-        found = max(0.0, p.unseen - self.start.unseen)
-        found += max(0.0, p.distance - max(1.0, self.start.distance))
-        if self.basis == "labels":
-            found += max(0.0, p.accuracy_std - self.deviation)
-        return found
+    def _excess(self, p: Prediction, away: float) -> float:
+        return (
+            max(0.0, p.unseen - self.start.unseen)
+            + max(0.0, p.distance - max(1.0, self.start.distance))
+            + max(0.0, away - self.reach)
+        )
 
 
-def _labels(model: GennapeModel, outputs: Outputs) -> Tensor:
-    return 100 * model.accuracy(outputs)[0]
+def _members(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
+    if not cautious:
+        return model.ensemble_score(outputs.members)
+    standardised = model.standardised(outputs.members)
+    trained = [values for name, values in standardised.items() if name != "flops"]
+    return torch.stack(trained).min(dim=0).values
 
 
-_QUALITY: Final[dict[str, Callable[[GennapeModel, Outputs], Tensor]]] = {
-    "members": lambda model, outputs: model.ensemble_score(outputs.members),
-    "size": lambda model, outputs: model.ranker.size(outputs.statistics.cpu()),
+def _labels(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
+    accuracy, deviation = model.accuracy(outputs)
+    return 100 * (accuracy - deviation) if cautious else 100 * accuracy
+
+
+def _size(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
+    return model.ranker.size(outputs.statistics.cpu())
+
+
+_QUALITY: Final[dict[str, Callable[[GennapeModel, Outputs, bool], Tensor]]] = {
+    "members": _members,
     "labels": _labels,
+    "size": _size,
 }
