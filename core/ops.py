@@ -302,3 +302,15 @@ WEIGHTED_LABELS: Final = frozenset({"Conv", "Depthwise", "MatMul"})
 
 #: Operand order does not matter for these (used by the canonical hash).
 COMMUTATIVE: Final = frozenset({"add", "mul"})
+
+#: Functions of ``binary`` by what they are called with their operands exchanged: a number on the
+#: left is no operand, and the name alone says where it stood. All others are symmetric.
+EXCHANGED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "gt": "lt",
+        "ge": "le",
+        "lt": "gt",
+        "le": "ge",
+        **{name: f"r{name}" for name in ("pow", "remainder", "floor_div", "shift")},
+    }
+)

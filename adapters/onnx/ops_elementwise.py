@@ -6,6 +6,7 @@ Numbers and constants are no operands: a product with one has a single operand. 
 from collections.abc import Sequence
 from typing import Final
 
+from gennape_plugin.core.ops import EXCHANGED
 from gennape_plugin.core.shapes import broadcast
 
 from .registry import Call, handles
@@ -168,7 +169,10 @@ def binary(call: Call) -> None:
     """A function of two tensors that the vocabulary has no op for."""
     a, b = call.need(0), call.need(1)
     function = _BINARY[call.node.op]
-    scalar = b.number if b.constant and not b.learned else a.number if a.constant else None
+    right = b.constant and not b.learned
+    scalar = b.number if right else a.number if a.constant else None
+    if not right and a.constant and not a.learned:
+        function = EXCHANGED.get(function, function)
     attrs: Attrs = {"function": function, "scalar": scalar}
     elementwise(call, "binary", (a, b), attrs, dtype="bool" if function in _TRUTHS else None)
 

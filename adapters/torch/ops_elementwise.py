@@ -3,7 +3,7 @@
 from numbers import Real
 from typing import Any, Final
 
-from gennape_plugin.core.ops import AttrValue
+from gennape_plugin.core.ops import EXCHANGED, AttrValue
 from torch import Tensor
 
 from .calls import Call
@@ -14,7 +14,7 @@ from .registry import handles
 # -- two or three operands ------------------------------------------------------------------
 
 #: Their results have the data type of their operands.
-_SAME_TYPE: Final = frozenset({"maximum", "minimum", "pow"})
+_SAME_TYPE: Final = frozenset({"maximum", "minimum", "pow", "rpow"})
 
 _BINARY: Final = {
     "maximum": "maximum fmax",
@@ -48,6 +48,8 @@ _REVERSED: Final = {
 def binary(r: Recorder, call: Call, function: str, *operands: Any) -> Any:
     """Record a function of tensors and numbers that the vocabulary has no op for."""
     numbers = [x for x in operands if isinstance(x, Real)]
+    if isinstance(operands[0], Real):
+        function = EXCHANGED.get(function, function)
     attrs: dict[str, AttrValue] = {
         "function": function,
         "scalar": float(numbers[0]) if numbers else None,

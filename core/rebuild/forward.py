@@ -86,6 +86,9 @@ class _Writer:
                 self._pending = _Pending(member.outputs[0], doc, _MAX_NESTING, targets[0])
             return
         step, pending = member.step, self._pending
+        if step.layer is not None and step.layer.kind == "Parameter":
+            self._names[step.value] = f"self.{member.name}"
+            return
         nested = self._nested(member)
         if nested is None:
             self._flush()
@@ -118,7 +121,7 @@ class _Writer:
     def _assign(self, values: tuple[int, ...], reads: tuple[int, ...], position: int) -> list[str]:
         """Names for new values: those of operands that nothing reads any more come first."""
         dead = [r for r in self._names if self._last.get(r, -1) <= position]
-        freed = [self._names[r] for r in reads if r in dead]
+        freed = [n for r in reads if r in dead and not (n := self._names[r]).startswith("self.")]
         for read in dead:
             del self._names[read]
         held = set(self._names.values())

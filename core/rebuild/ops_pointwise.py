@@ -156,11 +156,13 @@ _WITH_NUMBER: Final = frozenset({"pow", "eq", "ne", "gt", "ge", "lt", "le"})
 def binary(site: Site) -> Built:
     """A function of two tensors, or of a tensor and a number."""
     function, operands = site["function"], site.operands
-    name = _BINARY.get(function)
-    if name is None:
+    name = _BINARY.get("pow" if function == "rpow" else function)
+    if name is None or (function == "rpow" and len(operands) > 1):
         site.refuse(f"the graph does not keep what {function!r:.40} does exactly")
     if len(operands) == 1:
         number = _number(site)
+        if function == "rpow":
+            return called("**", number, X)
         if function not in _WITH_NUMBER:
             site.refuse(f"{function!r} of a tensor and a number is not known")
         return called(name, X, number)

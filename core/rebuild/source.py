@@ -52,34 +52,25 @@ def _head(body: list[str]) -> list[str]:
 
 
 def _class_lines(found: Class) -> list[str]:
-    uses = [f"``{path}``" for path in found.uses[:_MAX_USES]]
-    more = len(found.uses) - len(uses)
-    if more:
-        uses.append(f"{more} more")
-    where = uses[0] if len(uses) == 1 else f"{', '.join(uses[:-1])} and {uses[-1]}"
     init = [line for name, doc in found.init for line in laid_out(doc, 8, f"self.{name} = ")]
     arguments = [f"{name}: {kind}" for name, kind in found.arguments.items()]
-    return _lines(found.name, _fitting(where), arguments, init, found.signature, found)
-
-
-def _lines(
-    name: str,
-    about: str,
-    arguments: list[str],
-    init: list[str],
-    signature: tuple[str, ...],
-    found: Class,
-) -> list[str]:
     return [
-        *_opening(name, about, arguments, init),
-        *_signature(signature, found.outputs),
+        *_opening(found.name, _uses(found.uses), arguments, init),
+        *_signature(found.signature, found.outputs),
         *found.forward,
     ]
 
 
-def _fitting(text: str) -> str:
-    room = WIDTH - len('    """Block of .') - len('"""')
-    return f"Block of {text}." if len(text) <= room else "A block."
+def _uses(paths: list[str]) -> str:
+    """Where a class is used, as far as one line holds it."""
+    for count in range(min(len(paths), _MAX_USES), 0, -1):
+        named = [f"``{path}``" for path in paths[:count]]
+        more = len(paths) - count
+        parts = [*named, f"{more} more"] if more else named
+        where = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        if len(where) <= WIDTH - len('    """Block of ."""'):
+            return f"Block of {where}."
+    return "A block."
 
 
 def _opening(name: str, about: str, arguments: list[str], init: list[str]) -> list[str]:
