@@ -147,6 +147,8 @@ class Draft:
                     alive[operand] = 1
         if not all(alive[i] for i in self.graph.inputs):
             raise RejectedError("the output would not depend on the input")
+        if not all(alive[i] for i in self._frozen):
+            raise RejectedError("a frozen node would be cut off")
         return [i for i in order if alive[i]]
 
     def _propagated(self, order: list[int]) -> list[int]:

@@ -41,10 +41,11 @@ class Scorer:
     member that thinks least of the network (in standard deviations above the average
     NAS-Bench-101 cell), or, after fine-tuning, the accuracy less its deviation (in percent).
 
-    The region that the predictor is trusted in reaches to a distance of 1, or to the start
-    where that lies farther out: from the training graphs, and from the networks that this
-    kind of score was learned from in all features (:mod:`.region`). Operations never trained
-    on may be no larger a share than the start's.
+    The region that the predictor is trusted in is that of the networks which this kind of
+    score was learned from, in all features (:mod:`.region`), or reaches to the start where
+    that lies farther out. Of the trained members it also asks for a distance up to 1 and no
+    larger a share of operations never trained on than the start's. The size prior has
+    learned nothing, so it has no such region.
 
     Attributes:
         basis: ``"members"``, ``"size"`` or ``"labels"``.
@@ -101,11 +102,10 @@ class Scorer:
         ]
 
     def _excess(self, p: Prediction, away: float) -> float:
-        return (
-            max(0.0, p.unseen - self.start.unseen)
-            + max(0.0, p.distance - max(1.0, self.start.distance))
-            + max(0.0, away - self.reach)
-        )
+        found = max(0.0, away - self.reach)
+        if self.basis == "members":
+            found += max(0.0, p.unseen - self.start.unseen) + max(0.0, p.distance - 1)
+        return found
 
 
 def _members(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
