@@ -72,8 +72,9 @@ zoo: $(STAMP) ## fetch torchvision and timm into .venv/zoo, for the coverage ben
 	$(PY) -m pip install --quiet --no-deps --upgrade --target $(VENV)/zoo --constraint constraints.txt \
 		torchvision timm huggingface_hub httpx2 httpcore2 h11 anyio truststore pillow
 
-test-zoo: zoo ## the tests that need torchvision
-	PYTHONPATH=$(VENV)/zoo $(PY) -m pytest tests/adapters/torch/test_torchvision.py $(PYTEST_ARGS)
+test-zoo: zoo ## the tests that need torchvision and timm
+	PYTHONPATH=$(VENV)/zoo $(PY) -m pytest tests/adapters/torch/test_torchvision.py \
+		tests/adapters/torch/test_zoo_untouched.py $(PYTEST_ARGS)
 
 clean: ## remove .venv, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

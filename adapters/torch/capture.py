@@ -10,8 +10,10 @@ once more at the dispatcher, which also sees scripted code.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import FunctionType
 from typing import Any, Final
 
+import torch
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import CaptureError, GraphError, InvalidInputError
 from gennape_plugin.core.graph import MAX_NODES, ComputeGraph
@@ -149,7 +151,7 @@ def _run(
             dtype = str(tensor.dtype).removeprefix("torch.")
             index = recorder.emit("input", (), {"shape": tuple(tensor.shape), "dtype": dtype})
             set_value(tensor, Value(recorder, index))
-    with dispatched(recorder) if route == "dispatch" else recorder:
+    with dispatched(recorder, copied, convert) if route == "dispatch" else recorder:
         result = copied(*args, **kwargs)
     outputs = tensors_in(result)
     if not outputs:
@@ -175,6 +177,10 @@ def _check(module: object) -> None:
     if isinstance(module, type):
         raise InvalidInputError(
             f"got the class {module.__name__}, not a network: call it first, {module.__name__}(...)"
+        )
+    if isinstance(module, torch.jit.ScriptFunction | FunctionType):
+        raise InvalidInputError(
+            "got a function, not a network: give a module whose forward calls it"
         )
     if not isinstance(module, nn.Module):
         raise InvalidInputError(
@@ -211,6 +217,8 @@ def _refusal(module: nn.Module, arguments: Arguments, failures: Sequence[_Failur
         message += "; its input is indices: give inputs=torch.zeros(..., dtype=torch.long)"
     elif isinstance(error, RecursionError):
         pass
+    elif "OpaqueTensorImpl" in message:
+        message += "; its weights are packed for oneDNN: give the script as it was before that"
     elif isinstance(error, RuntimeError | IndexError | ValueError):
         message += "; check input_shape, or give example inputs with inputs=..."
     return CaptureError(message)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from .recorder import Recorder
 
@@ -25,9 +26,10 @@ def is_scripted(module: nn.Module) -> bool:
 class _Dispatched(TorchDispatchMode):
     """Hands each operator to the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, folded: Mapping[Any, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
+        self._folded = folded
         self.failure: Exception | None = None  # the interpreter drops the text of exceptions
 
     def __torch_dispatch__(
@@ -37,6 +39,10 @@ class _Dispatched(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        if self._folded:
+            args, kwargs = tree_map_only(
+                Tensor, lambda t: self._folded.get(_place(t), t), (args, kwargs or {})
+            )
         try:
             return self._recorder.__torch_function__(func, types, args, kwargs or {})
         except Exception as error:
@@ -45,13 +51,27 @@ class _Dispatched(TorchDispatchMode):
 
 
 @contextmanager
-def dispatched(recorder: Recorder) -> Iterator[None]:
-    """Record what is run inside."""
+def dispatched(
+    recorder: Recorder, module: nn.Module, convert: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Record what is run inside.
+
+    Args:
+        recorder: What records it.
+        module: The network that is run.
+        convert: Makes the counterparts of weights that are folded into scripted code.
+    """
     # With gradients on, encoder layers do not take the one kernel that computes them whole, and
     # without oneDNN recurrent layers are written out, so that both can be counted.
     slow = torch.enable_grad(), torch.backends.mkldnn.flags(enabled=False)
     jit: Any = torch.jit
-    mode = _Dispatched(recorder)
+    folded = _folded_weights(module, convert)
+    if folded:
+        recorder.warn(
+            "a frozen script does not tell weights from constants: its arrays of real numbers are "
+            "counted as parameters"
+        )
+    mode = _Dispatched(recorder, folded)
     try:
         with slow[0], slow[1], jit.optimized_execution(False), mode:
             yield
@@ -59,6 +79,34 @@ def dispatched(recorder: Recorder) -> Iterator[None]:
         if mode.failure is not None and "TorchScript interpreter" in str(error):
             raise mode.failure from error
         raise
+
+
+def _folded_weights(
+    module: nn.Module, convert: Callable[[Tensor], Tensor]
+) -> dict[Any, nn.Parameter]:
+    """Parameters in the place of the constants that ``torch.jit.freeze`` makes of weights."""
+    folded: dict[Any, nn.Parameter] = {}
+    for part in module.modules():
+        if not isinstance(part, torch.jit.ScriptModule) or any(True for _ in part.parameters()):
+            continue  # constants beside parameters are constants
+        try:
+            code: Any = part.inlined_graph
+        except (AttributeError, RuntimeError):  # it has no forward
+            continue
+        for node in code.findAllNodes("prim::Constant"):
+            if not node.hasAttribute("value") or node.kindOf("value") != "t":
+                continue
+            value = node.t("value")
+            if value.dim() and value.is_floating_point() and value.layout is torch.strided:
+                folded[_place(value)] = nn.Parameter(convert(value), requires_grad=False)
+    return folded
+
+
+def _place(tensor: Tensor) -> Any:
+    """What identifies a constant of scripted code, which is another object at every read."""
+    if type(tensor) is not Tensor or tensor.layout is not torch.strided:
+        return None
+    return tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype
 
 
 def copied_script(

@@ -1,4 +1,4 @@
-"""Runs foreign code and puts global state back: random generators, default data type."""
+"""Runs foreign code and puts global state back: random generators, data type, threads."""
 
 import random
 import sys
@@ -18,7 +18,7 @@ def isolated() -> Iterator[None]:
     python, generator = random.getstate(), torch.get_rng_state()
     numpy: Any = sys.modules.get("numpy.random")
     numpy_state = numpy.get_state() if numpy is not None else None
-    dtype = torch.get_default_dtype()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
         with torch.no_grad(), _uncompiled():
             yield
@@ -29,6 +29,8 @@ def isolated() -> Iterator[None]:
             numpy.set_state(numpy_state)
         if torch.get_default_dtype() != dtype:
             torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def _uncompiled() -> Any:

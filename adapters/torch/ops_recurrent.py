@@ -32,6 +32,7 @@ def _layer(op: str, nonlinearity: str = "tanh") -> Handler:
             bidirectional=both,
             batch_first=batch_first,
             nonlinearity=nonlinearity,
+            time=None if packed else int(batch_first),
         )
 
     return handler
@@ -71,11 +72,15 @@ def _record(
     op: str,
     operands: Sequence[Tensor],
     weights: Sequence[Any],
+    time: int | None = None,
     **attrs: AttrValue,
 ) -> Any:
-    """Record a layer: its sequence of outputs is the node, its last states are ``select``."""
+    """Record a layer: its sequence of outputs is the node, its last states are ``select``.
+
+    ``time`` is the axis of steps, if there is one.
+    """
     nodes = tuple(node for t in operands if (node := r.node(t)) is not None)
-    outs = call.run()
+    outs = call.run() if time is None or not r.on_meta else _one_step(call, operands[0], time)
     if not nodes:
         return outs
     layers: Any = attrs["layers"]
@@ -87,6 +92,16 @@ def _record(
     index = r.emit(op, nodes, attrs, tuple(results[0].shape), weights[0])
     r.parts(results, index)
     return outs
+
+
+def _one_step(call: Call, x: Tensor, time: int) -> Any:
+    """The results of a layer on the meta device, where torch goes through every step."""
+    steps = x.shape[time]
+    if steps < 2:
+        return call.run()
+    out, *states = call.function(x.narrow(time, 0, 1), *call.args[1:], **call.kwargs)
+    whole = out.transpose(0, time)  # torch computes steps first, whatever the order asked for
+    return whole.new_empty((steps, *whole.shape[1:])).transpose(0, time), *states
 
 
 for _op in ("lstm", "gru"):

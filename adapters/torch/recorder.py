@@ -48,6 +48,8 @@ class Recorder(GraphWriter, TorchFunctionMode):
         super().__init__(name=name, max_nodes=max_nodes)
         self.on_meta = on_meta
         self.failure: tuple[Exception, str] | None = None
+        #: Packed weights by id, each with a tensor of its shape and whether it has a bias.
+        self.packed: dict[int, tuple[Any, Tensor, bool]] = {}
 
     def __torch_function__(
         self,

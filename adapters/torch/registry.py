@@ -29,6 +29,7 @@ _PLACES: Final[dict[str, Any]] = {
     "linalg": torch.linalg,
     "init": torch.nn.init,
     "aten": torch.ops.aten,
+    "quantized": torch.ops.quantized,
 }
 _ANYWHERE: Final = ("F", "torch", "Tensor", "nn")
 _ATEN: Final = ("torch", "nn", "Tensor")  # order of the namesakes, by likeness of signature

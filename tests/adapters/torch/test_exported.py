@@ -246,3 +246,21 @@ def test_the_module_of_a_program() -> None:
     assert capture(module, inputs=example).graph.hash == capture(net, IMAGE).graph.hash
     with pytest.raises(InvalidInputError, match=r"torch\.fx\.GraphModule, got Sequential"):
         example_inputs_of(net)
+
+
+def test_a_slice_of_several_axes_is_one_slice_for_each_in_a_program() -> None:
+    """As in Swin's merging of patches; slices are not in the paper's view, so that is the same."""
+
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
+        corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+        return self.reduction(torch.cat(corners, -1))
+
+    net = Net(forward, reduction=nn.Linear(32, 16)).eval()
+    x = torch.zeros(1, 8, 8, 8)
+    module = capture(net, inputs=x).graph
+    program = capture_exported(export(net, (x,))).graph
+    slices = [sum(n.op == "slice" for n in graph.nodes) for graph in (module, program)]
+    assert slices == [4, 8]
+    assert module.paper_view().num_nodes == program.paper_view().num_nodes
+    assert module.paper_view().num_edges == program.paper_view().num_edges
+    assert (module.macs, module.params) == (program.macs, program.params)

@@ -1,6 +1,5 @@
 """A capture changes nothing: not the module, not the random generators, not torch's defaults."""
 
-import hashlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -8,66 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fingerprints import fingerprint, global_state
 from gennape_plugin.adapters.torch import capture, capture_module
 from gennape_plugin.core.errors import CaptureError
 from networks import IMAGE, Net
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
-
-
-def fingerprint(value: Any, seen: dict[int, int] | None = None) -> Any:
-    """Everything reachable from an object: structure, identities, values, tensor contents."""
-    seen = {} if seen is None else seen
-    if isinstance(value, bool | int | float | complex | str | bytes | type | None):
-        return repr(value)
-    if id(value) in seen:
-        return ("again", seen[id(value)])
-    seen[id(value)] = len(seen)
-    if isinstance(value, Tensor):
-        data = value.detach()
-        content = None if data.is_meta else hashlib.sha256(data.numpy().tobytes()).hexdigest()
-        return (
-            type(value).__name__,
-            id(value),
-            content,
-            tuple(value.shape),
-            value.stride(),
-            str(value.dtype),
-            str(value.device),
-            value.requires_grad,
-            value._version,
-            fingerprint(value.__dict__, seen),
-        )
-    if isinstance(value, dict):
-        return (
-            type(value).__name__,
-            id(value),
-            [(repr(k), fingerprint(v, seen)) for k, v in value.items()],
-        )
-    if isinstance(value, list | tuple):
-        return (type(value).__name__, [fingerprint(v, seen) for v in value])
-    if isinstance(value, set):
-        return ("set", sorted(map(repr, value)))
-    state = [fingerprint(getattr(value, "__dict__", None), seen)]
-    for cell in getattr(value, "__closure__", None) or ():
-        state.append(fingerprint(cell.cell_contents, seen))
-    return (type(value).__name__, id(value), state)
-
-
-def global_state() -> tuple[Any, ...]:
-    return (
-        random.getstate(),
-        repr(np.random.get_state()),
-        torch.get_rng_state().tolist(),
-        torch.get_default_dtype(),
-        torch.get_default_device(),
-        torch.is_grad_enabled(),
-        len(torch.nn.modules.module._global_forward_hooks),
-        len(torch.nn.modules.module._global_forward_pre_hooks),
-        torch.overrides._len_torch_function_stack()
-        if hasattr(torch.overrides, "_len_torch_function_stack")
-        else torch._C._len_torch_function_stack(),
-    )
 
 
 class Stateful(nn.Module):
