@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 from bench_search import LABELS, labelled
-from gennape_plugin import Gennape
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.search import Goal, Scores, Search
+
+from gennape_plugin import Gennape
 from gennape_plugin.families import Family, family
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2
@@ -48,12 +49,15 @@ class Space:
         self.median = ranked[len(ranked) // 2]
 
     def accuracy(self, graph: ComputeGraph) -> float:
+        """True accuracy, in percent."""
         return self.truth[graph.name.partition("/")[2]]
 
     def rank(self, accuracy: float) -> int:
+        """1 for the best."""
         return int((self.order > accuracy + 1e-9).sum()) + 1
 
     def graph(self, encoding: str) -> ComputeGraph:
+        """Of an encoding's text."""
         return self.family.graph(self.family.parse(encoding))
 
 

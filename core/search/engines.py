@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from .candidate import Candidate
 from .goal import Goal, fronts
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Decides about a population.
 

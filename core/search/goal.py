@@ -29,10 +29,10 @@ class Goal:
     """
 
     objectives: tuple[str, ...] = ("quality", "flops")
-    max_flops: float | None = None
-    max_params: float | None = None
-    min_accuracy: float | None = None
-    min_quality: float | None = None
+    max_flops: int | float | None = None
+    max_params: int | float | None = None
+    min_accuracy: int | float | None = None
+    min_quality: int | float | None = None
     trust_region: bool = True
 
     def __post_init__(self) -> None:

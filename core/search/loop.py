@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
@@ -19,6 +19,7 @@ _BATCH: Final = 64  # networks that are scored, and written down, at once
 _TRIES: Final = 30  # proposals for each child that is wanted
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Proposes neighbours of graphs; :class:`~gennape_plugin.core.mutation.Mutator` does."""
 
