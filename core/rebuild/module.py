@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
+from gennape_plugin.core.errors import RebuildError
 from gennape_plugin.core.graph import ComputeGraph
 from torch import fx, nn
 from torch.nn import functional as F
@@ -66,6 +67,25 @@ def input_names(graph: ComputeGraph) -> dict[int, str]:
     """Names of forward's arguments: ``x``, or ``x1``, ``x2`` and so on."""
     inputs = graph.inputs
     return {i: f"x{n}" if len(inputs) > 1 else "x" for n, i in enumerate(inputs, 1)}
+
+
+def example_inputs(graph: ComputeGraph) -> tuple[torch.Tensor, ...]:
+    """Zeros of the recorded shapes and data types, for the network's forward.
+
+    Raises:
+        RebuildError: if an input is of a type that torch does not have.
+    """
+    made = []
+    for index in graph.inputs:
+        node = graph.nodes[index]
+        dtype = getattr(torch, str(node.attr("dtype")), None)
+        if not isinstance(dtype, torch.dtype):
+            raise RebuildError(
+                f"this graph cannot be rebuilt because of node {index} (input): torch has no data "
+                f"type {node.attr('dtype')!r:.40}"
+            )
+        made.append(torch.zeros(node.shape, dtype=dtype))
+    return tuple(made)
 
 
 def made(layer: Layer) -> nn.Module | nn.Parameter:

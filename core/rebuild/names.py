@@ -5,9 +5,11 @@ import re
 from collections.abc import Container
 from typing import Final
 
-from torch import nn
+from torch import fx
 
 _MAX_LENGTH: Final = 40
+#: What modules have already, those that run an fx graph included.
+_TAKEN: Final = frozenset({*dir(fx.GraphModule), "training", "call_super_init"})
 #: Short names of layers, as people call them.
 _SHORT: Final = {
     "Linear": "linear",
@@ -19,13 +21,13 @@ _SHORT: Final = {
 
 
 def identifier(text: str, fallback: str) -> str:
-    """A name for an attribute: ASCII letters, digits and underscores, nothing of ``nn.Module``."""
+    """A name for an attribute: ASCII letters, digits and underscores, none of a module."""
     name = re.sub(r"[^0-9A-Za-z]+", "_", text)[:_MAX_LENGTH].strip("_").lower()
     if not name:
         name = fallback
     if name[0].isdigit():
         name = f"{fallback}{name}"
-    return f"{name}_" if keyword.iskeyword(name) or hasattr(nn.Module, name) else name
+    return f"{name}_" if keyword.iskeyword(name) or name in _TAKEN else name
 
 
 def unused(name: str, taken: Container[str], joint: str = "_") -> str:
@@ -51,7 +53,7 @@ def class_name(label: str, parent: str) -> str:
     """The name of a block's class: ``cell0`` gives ``Cell``, ``0`` in ``layer1`` ``LayerBlock``."""
     words = _words(label)
     if not words or words == ["block"]:
-        words = [*(word for word in _words(parent) if word != "block"), "block"]
+        words = [*(word for word in _words(parent) if word.rstrip("s") != "block"), "block"]
     return "".join(word.capitalize() for word in words)
 
 

@@ -14,6 +14,7 @@ COMMANDS = (
     "score",
     "rank",
     "trace",
+    "build",
     "report",
     "search",
     "info",
@@ -116,6 +117,16 @@ def _parsers() -> (
     _network(trace, many=False)
     trace.add_argument("--json", metavar="FILE", help="write the graph to FILE")
     trace.add_argument("--nodes", action="store_true", help="print every operation")
+
+    build = commands.add_parser(
+        "build", help="write a network, or a graph, as Python source or an ONNX file"
+    )
+    _network(build, many=False)
+    build.add_argument(
+        "-o", "--out", metavar="FILE", help="the source, .py; printed where neither is given"
+    )
+    build.add_argument("--onnx", metavar="FILE", help="an ONNX model, with fresh weights")
+    build.add_argument("--class-name", default="Net", metavar="NAME", help="of the class: Net")
 
     report = commands.add_parser("report", help="write a network's report, one HTML page")
     _network(report, many=False)
