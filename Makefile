@@ -12,7 +12,7 @@ DEMO_ARGS ?= $(addprefix examples/resnet_cifar.py:,resnet20 resnet56 resnet20_wi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-slow test-zoo lint types bench zoo tree clean
+.PHONY: help venv install demo test test-slow test-zoo rl lint types bench zoo tree clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,11 @@ bench: $(STAMP) ## time the hot paths
 zoo: $(STAMP) ## fetch torchvision and timm into .venv/zoo, for the coverage benchmark
 	$(PY) -m pip install --quiet --no-deps --upgrade --target $(VENV)/zoo --constraint constraints.txt \
 		torchvision timm huggingface_hub httpx2 httpcore2 h11 anyio truststore pillow
+
+rl: $(STAMP) ## fetch tianshou into .venv/rl, for NNI's PolicyBasedRL
+	$(PY) -m pip install --quiet --no-deps --upgrade --target $(VENV)/rl --constraint constraints.txt \
+		tianshou==0.5.1 gym gymnasium gym-notices farama-notifications cloudpickle numba llvmlite \
+		h5py pettingzoo tensorboard tensorboard-data-server markdown werkzeug absl-py grpcio protobuf
 
 test-zoo: zoo ## the tests that need torchvision and timm
 	PYTHONPATH=$(VENV)/zoo $(PY) -m pytest tests/adapters/torch/test_torchvision.py \

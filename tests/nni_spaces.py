@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import nni
 from nni.mutable.exception import SampleValidationError
 from nni.nas.space import ExecutableModelSpace
 from numpy.random import RandomState
+
+nni.silence_stdout()  # it logs at exit, when pytest has closed the stream
 
 
 def drawn(space: ExecutableModelSpace, seed: int) -> Any:

@@ -87,6 +87,13 @@ class GennapeEvaluator(Evaluator):
             InvalidInputError: for a relative path, or an ``on_error`` that is no number.
         """
         self.weights = checked_weights(weights)
+        if type(self).__module__ == "__main__":
+            warnings.warn(
+                f"{type(self).__name__} is defined in the program that is run (__main__): trials "
+                "of NNI's manager cannot import it from there; move it into a module",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self.input_shape = input_shape
         if on_error is not None and (
             isinstance(on_error, bool)
@@ -258,7 +265,16 @@ def checked_weights(weights: str) -> str:
         InvalidInputError: for a relative path: trials run in folders of their own.
     """
     name = str(weights)
-    if name in shipped_weights() or Path(name).is_absolute():
+    if name in shipped_weights():
+        return name
+    if Path(name).is_absolute():
+        if not Path(name).is_dir():
+            warnings.warn(
+                f"weights {name!r}: this machine has no such folder, so models can only be scored "
+                "where trials run on others that do",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return name
     raise InvalidInputError(
         f"weights {name!r}: give {', '.join(shipped_weights())}, or an absolute path, since NNI's "

@@ -42,7 +42,8 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
             "a space in NNI's graph format: use the simplified format (SimplifiedModelSpace, or "
             "NasExperimentConfig(..., model_format='simplified'))"
         )
-    if architecture.status.value in ("initialized", "mutating"):
+    # A member of a string enumeration, or in a trial of NNI's manager the bare string.
+    if architecture.status in ("initialized", "mutating"):
         raise InvalidInputError(
             f"{type(architecture).__name__} is a whole search space: freeze it first, {_FREEZE}"
         )
