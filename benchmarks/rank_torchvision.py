@@ -24,7 +24,7 @@ from gennape_plugin.core.ranker import SIZE, Ranker, normal_scores, quantiles
 from gennape_plugin.core.statistics import STATISTICS
 
 from gennape_plugin import Gennape
-from gennape_plugin.coverage.torchvision_models import imported
+from gennape_plugin.zoo.torchvision_models import imported
 
 RESAMPLES = 2000
 

@@ -5,7 +5,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from gennape_plugin.coverage import Shard, catalogue_of, run_all, summary
+from gennape_plugin.coverage import Shard, run_all, summary
+from gennape_plugin.zoo import catalogue_of
 
 
 def run(args: argparse.Namespace) -> int:

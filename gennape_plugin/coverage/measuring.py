@@ -15,8 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gennape_plugin.adapters.torch import capture
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.process_memory import peak_mib, reset_peak
-
-from .catalogue import Sample
+from gennape_plugin.zoo import Sample
 
 _TURNS: Final = 2  # the faster of so many is noted, for both sides of a comparison
 _MEGABYTE: Final = 1 << 20

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.zoo import Catalogue
 
-from .catalogue import Catalogue
 from .measuring import Record, measured
 
 

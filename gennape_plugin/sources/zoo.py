@@ -28,12 +28,12 @@ def gennape_resolve(reference: str) -> tuple[str, object] | None:
         return None
     try:
         if source == _CONFIG:
-            from gennape_plugin.coverage.transformers_models import sample_of_config
+            from gennape_plugin.zoo.transformers_models import sample_of_config
 
             sample = sample_of_config(_read_config(Path(name)))
             name = Path(name).stem
         else:
-            from gennape_plugin.coverage import catalogue
+            from gennape_plugin.zoo import catalogue
 
             networks = catalogue.catalogue_of(source)
             if name not in networks:

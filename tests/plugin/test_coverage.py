@@ -12,10 +12,11 @@ from gennape_plugin.core.errors import InvalidInputError
 from torch import nn
 
 from gennape_plugin.cli import main
-from gennape_plugin.coverage import Record, Sample, Shard, catalogue_of, measured, run_all, summary
-from gennape_plugin.coverage.catalogue import image, without_data
+from gennape_plugin.coverage import Record, Shard, measured, run_all, summary
 from gennape_plugin.coverage.runs import chosen, read_records
-from gennape_plugin.coverage.torchvision_models import imported, suppressed
+from gennape_plugin.zoo import Sample, catalogue_of
+from gennape_plugin.zoo.catalogue import image, without_data
+from gennape_plugin.zoo.torchvision_models import imported, suppressed
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

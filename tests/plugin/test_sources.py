@@ -179,7 +179,7 @@ def test_a_network_that_cannot_be_built(monkeypatch) -> None:
     def fail() -> None:
         raise KeyError("width")
 
-    monkeypatch.setattr("gennape_plugin.coverage.catalogue.catalogue_of", lambda _: {"odd": fail})
+    monkeypatch.setattr("gennape_plugin.zoo.catalogue.catalogue_of", lambda _: {"odd": fail})
     with pytest.raises(CaptureError, match="building timm:odd raised KeyError: 'width'"):
         resolve("timm:odd")
     with pytest.raises(

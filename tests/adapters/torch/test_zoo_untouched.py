@@ -7,7 +7,7 @@ from fingerprints import untouched
 from gennape_plugin.adapters.torch import capture
 from gennape_plugin.core.errors import InvalidInputError
 
-from gennape_plugin.coverage.catalogue import Sample, catalogue_of
+from gennape_plugin.zoo.catalogue import Sample, catalogue_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
