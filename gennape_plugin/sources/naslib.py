@@ -30,7 +30,8 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     if "naslib" not in sys.modules or not is_naslib_graph(architecture):
         return None
     kind = getattr(architecture, "get_type", lambda: None)()
-    if kind in SPACES:
+    # Made as a graph of its own, TransNAS-Bench numbers operations by another table.
+    if kind in SPACES and not getattr(architecture, "create_graph", False):
         dataset = str(getattr(architecture, "dataset", ""))
         return Capture(graph_of(kind, hash_of(architecture), dataset=dataset), ROUTE)
     if isinstance(architecture, nn.Module) and not getattr(architecture, "is_parsed", True):

@@ -189,6 +189,12 @@ def test_transnas_graphs_are_never_run(name: str) -> None:
     assert len(to_graph(made)) > 50
 
 
+def test_transnas_made_as_a_graph_of_its_own_must_be_parsed() -> None:
+    made = space_of(MICRO)(dataset="class_object", create_graph=True)
+    with pytest.raises(InvalidInputError, match="is not parsed"):
+        to_graph(made, (3, 64, 64))
+
+
 def test_graphs_without_an_architecture() -> None:
     for name in (NB101, NB301, MACRO):
         made = space_of(name)()
