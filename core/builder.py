@@ -10,7 +10,7 @@ shapes, channel axes and defaults are worked out in one place::
     graph = b.build(x)
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,8 @@ class GraphBuilder:
         self.name = name
         self.nodes: list[Node] = []
         self.operands: list[tuple[int, ...]] = []
+        #: By what identifies a weight to the caller, the node that owns it.
+        self.owners: dict[Hashable, int] = {}
         self._weight_of: dict[int, int] = {}
         self._scopes: list[str] = []
         self._scope = ""
@@ -88,6 +90,35 @@ class GraphBuilder:
         if shares is not None:
             self._weight_of[index] = self._weight_of.get(shares, shares)
         return index
+
+    def owner(
+        self,
+        key: Hashable,
+        op: str,
+        operands: Sequence[int],
+        *,
+        out_shape: Shape | None = None,
+        **attrs: AttrValue,
+    ) -> tuple[int | None, bool]:
+        """The node whose weights an operation may share.
+
+        Args:
+            key: What identifies the weight, in :attr:`owners`.
+            op: Name of the op.
+            operands: Its operands.
+            out_shape: Shape of its result, where the op has no shape rule.
+            **attrs: Its attributes.
+
+        Returns:
+            The node that owns the weight, ``None`` where there is none, and whether it has as
+            many parameters as the operation: another kind of use of a weight cannot share it.
+        """
+        known = self.owners.get(key)
+        if known is None:
+            return None, False
+        shapes = tuple([self.nodes[i].shape for i in operands])
+        params = make_node(op, attrs, shapes, out_shape=out_shape).params
+        return known, self.nodes[known].params == params
 
     def append(self, node: Node, operands: tuple[int, ...]) -> int:
         """Add an operation made earlier by :func:`~.node.make_node` (the fast way).

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.errors import CaptureError, GraphError
-from gennape_plugin.core.node import make_node
 from gennape_plugin.core.ops import AttrValue
 from gennape_plugin.core.shapes import Shape
 
@@ -51,7 +50,6 @@ class GraphWriter:
         self._max_nodes = max_nodes
         self._depends: list[bool] = []  # of each node: whether it depends on an input
         self._learned: list[bool] = []  # whether it depends on something learned
-        self._owners: dict[str, int] = {}
         for title, dtype, shape in network.inputs:
             node = self.emit("input", (), {"shape": shape, "dtype": dtype})
             self.values[title] = Value(shape, dtype, node)
@@ -126,17 +124,15 @@ class GraphWriter:
         if len(builder.nodes) >= self._max_nodes:
             raise CaptureError(f"the model has more than {self._max_nodes} operations")
         key = weight.key if weight is not None else ""
-        shares = self._owners.get(key) if key else None
-        if shares is not None:
-            shapes = tuple([builder.nodes[i].shape for i in operands])
-            params = make_node(op, attrs, shapes, out_shape=out_shape).params
-            if builder.nodes[shares].params != params:
-                shares = None
+        shares = None
+        if key:
+            owner, fits = builder.owner(key, op, operands, out_shape=out_shape, **attrs)
+            shares = owner if fits else None
         index = builder.add(op, operands, out_shape=out_shape, shares=shares, **attrs)
         if len(self.shape(index)) > MAX_RANK:
             raise GraphError(f"its result has more than {MAX_RANK} axes")
         if key and shares is None:
-            self._owners[key] = index
+            builder.owners[key] = index
         self._depends.append(op == "input" or any(self._depends[i] for i in operands))
         trainable = op == "parameter" and attrs["trainable"] is True
         self._learned.append(trainable or any(self._learned[i] for i in operands))

@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 
 class WeightBook:
-    """The first node that uses each weight.
-
-    Attributes:
-        owners: By key of the weight, the index of that node.
-    """
+    """Keys of weights, for the owners that a builder keeps."""
 
     def __init__(self, builder: GraphBuilder) -> None:
-        self.owners: dict[Hashable, int] = {}
         self._builder = builder
         self._parameters: dict[int, int] = {}  # node of a parameter -> id of the parameter
         self._inside: dict[int, tuple[int, ...]] = {}  # custom node -> ids of its parameters
@@ -46,15 +41,16 @@ class WeightBook:
         """Say that a custom node reads parameters, which it owns if nothing else does."""
         self._inside[node] = tuple(map(id, weights))
         for weight in weights:
-            self.owners.setdefault(self.key(weight, None), node)
+            self._builder.owners.setdefault(self.key(weight, None), node)
 
     def unowned(self, weights: Sequence[nn.Parameter]) -> list[nn.Parameter]:
         """The parameters that no node uses yet."""
-        return [weight for weight in weights if self.key(weight, None) not in self.owners]
+        return [weight for weight in weights if self.key(weight, None) not in self._builder.owners]
 
     def forget_from(self, count: int) -> None:
         """Forget the owners among the nodes from ``count`` on."""
-        self.owners = {key: node for key, node in self.owners.items() if node < count}
+        kept = {key: node for key, node in self._builder.owners.items() if node < count}
+        self._builder.owners = kept
 
     def _structure(self, node: int) -> Hashable:
         known = self._made.get(node)

@@ -5,7 +5,6 @@ from typing import Final, cast
 
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.errors import CaptureError
-from gennape_plugin.core.node import make_node
 from gennape_plugin.core.ops import AttrValue
 from gennape_plugin.core.shapes import Shape
 from torch import Tensor, nn
@@ -143,21 +142,20 @@ class GraphWriter:
         if weight is not None:
             value = get_value(weight, self)
             key = self.weights.key(weight, None if value is None else value.refresh())
-            shares = self.weights.owners.get(key)
-            if shares is not None:
-                shapes = tuple(builder.nodes[i].shape for i in nodes)
-                params = make_node(op, attrs, shapes, out_shape=out_shape).params
-                if builder.nodes[shares].params != params:
-                    if shares in self._unread:  # a layer on a transposed weight, as in addmm
-                        self._taken_over.add(shares)
-                    else:
-                        self._warn_of_two_uses()
-                        key = None
-                    shares = None
+            owner, fits = builder.owner(key, op, nodes, out_shape=out_shape, **attrs)
+            if fits:
+                shares = owner
+            elif (
+                owner is not None and owner in self._unread
+            ):  # a layer on a transposed weight, as in addmm
+                self._taken_over.add(owner)
+            elif owner is not None:
+                self._warn_of_two_uses()
+                key = None
         builder.set_scope(self.scope)
         index = builder.add(op, nodes, out_shape=out_shape, shares=shares, **attrs)
         if key is not None and shares is None:
-            self.weights.owners[key] = index
+            builder.owners[key] = index
         if op == "parameter":
             self._unread[index] = index
         else:

@@ -212,3 +212,12 @@ def assert_valid(graph: ComputeGraph) -> None:
         graph.nodes, graph.operands, weight_of=graph.weight_of, scopes=graph.scopes
     )
     assert again == graph
+
+
+def test_owners_of_weights() -> None:
+    b = GraphBuilder()
+    x = b.input((1, 4))
+    assert b.owner("w", "linear", (x,), features=4) == (None, False)
+    b.owners["w"] = first = b.linear(x, 4)
+    assert b.owner("w", "linear", (first,), features=4) == (first, True)
+    assert b.owner("w", "linear", (first,), features=8) == (first, False)
