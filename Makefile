@@ -79,7 +79,7 @@ rl: $(STAMP) ## fetch tianshou into .venv/rl, for NNI's PolicyBasedRL
 
 test-zoo: zoo ## the tests that need torchvision and timm
 	PYTHONPATH=$(VENV)/zoo $(PY) -m pytest tests/adapters/torch/test_torchvision.py \
-		tests/adapters/torch/test_zoo_untouched.py $(PYTEST_ARGS)
+		tests/adapters/torch/test_zoo_untouched.py tests/core/rebuild/test_zoo_rebuilt.py $(PYTEST_ARGS)
 
 clean: ## remove .venv, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
