@@ -64,6 +64,7 @@ bench: $(STAMP) ## time the hot paths
 	$(PY) benchmarks/bench_memory.py
 	$(PY) benchmarks/bench_scoring.py
 	$(PY) benchmarks/bench_fcm.py
+	$(PY) benchmarks/bench_mutation.py
 	$(PY) benchmarks/bench_proxies.py --all
 
 # Apart from the environment on purpose: the registry's torchvision is built against CUDA, does not

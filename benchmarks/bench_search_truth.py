@@ -18,16 +18,20 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from bench_search import LABELS, labelled
 from gennape_plugin.core.graph import ComputeGraph
+from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.search import Goal, Scores, Search
 
 from gennape_plugin import Gennape
+from gennape_plugin.familiarity import Novelty
 from gennape_plugin.families import Family, family
+from gennape_plugin.modes import joined
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2
 from gennape_plugin.search.scoring import Scorer
@@ -64,17 +68,24 @@ class Space:
 Evaluate = Callable[[Sequence[ComputeGraph]], list[Scores]]
 
 
-def remembered(evaluate: Evaluate) -> Evaluate:
-    """Networks that several seeds meet are scored once."""
-    known: dict[str, Scores] = {}
+class Remembering(Gennape):
+    """Networks that several searches meet go through the frozen encoder once.
 
-    def scored(graphs: Sequence[ComputeGraph]) -> list[Scores]:
-        missing = [g for g in graphs if g.name not in known]
+    Fine-tuning leaves the encoder and its members as they are, so all draws share it.
+    """
+
+    known: ClassVar[dict[str, tuple[Outputs, Novelty]]] = {}
+
+    def _outputs(
+        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
+    ) -> tuple[Outputs, list[Novelty]]:
+        missing = {g.name: g for g in graphs if g.name not in self.known}
         if missing:
-            known.update(zip([g.name for g in missing], evaluate(missing), strict=True))
-        return [known[g.name] for g in graphs]
-
-    return scored
+            made, news = super()._outputs(list(missing.values()), list(missing))
+            for row, (name, new) in enumerate(zip(missing, news, strict=True)):
+                self.known[name] = (made.take([row]), new)
+        found = [self.known[g.name] for g in graphs]
+        return joined([outputs for outputs, _ in found]), [new for _, new in found]
 
 
 def answer(
@@ -117,8 +128,11 @@ def main() -> None:
     args = parser.parse_args()
     shipped = Gennape.from_pretrained()
     for name in args.only:
-        rows = labelled(name, args.data)
-        space = Space(family(name), {str(arch): label for arch, label in rows})
+        rows, pool = labelled(name, args.data)
+        # A family of its own, which makes each graph (and its hash) once.
+        made = type(family(name))()
+        made.graph = lru_cache(maxsize=None)(made.graph)  # type: ignore[method-assign]
+        space = Space(made, {str(arch): label for arch, label in rows})
         start = space.graph(space.median)
         middle, best = space.truth[space.median], space.order[0]
         budget = args.generations * CHILDREN
@@ -144,13 +158,16 @@ def main() -> None:
                     if (draw, cautious) not in scorers:
                         estimator = shipped
                         if draw is not None:
-                            chosen = random.Random(draw).sample(rows, LABELS)
+                            chosen = random.Random(draw).sample(pool, LABELS)
                             graphs = [space.family.graph(arch) for arch, _ in chosen]
                             estimator = shipped.fine_tune(
                                 graphs, [label for _, label in chosen], seed=draw
                             )
+                        estimator = Remembering(estimator.model, estimator.card)
                         scorer = Scorer.of(estimator, start, cautious=cautious)
-                        scorers[draw, cautious] = remembered(scorer)
+                        scorers[draw, cautious] = scorer
+                        if draw is not None and scorer.basis != "labels" and cautious:
+                            print(f"  draw {draw}: the labels did not help and are not used")
                     way = "zero-shot" if draw is None else f"{LABELS} labels"
                     evaluate = scorers[draw, cautious]
                     graph, scores = answer(

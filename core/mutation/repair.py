@@ -41,7 +41,8 @@ def is_depthwise(node: Node) -> bool:
     if node.op != "conv" or len(node.in_shapes) != 1:
         return False
     channels: int = node.shape[1]
-    return 1 < channels == node.in_shapes[0][1] == node.attr("groups")
+    groups: int = node.attr("groups")
+    return 1 < channels == node.in_shapes[0][1] == groups
 
 
 def remade(node: Node, shapes: tuple[Shape, ...], in_axis: int, **attrs: Any) -> Node:
@@ -187,7 +188,7 @@ def conv(
     Raises:
         RejectedError: where the groups do not divide the channels.
     """
-    attrs = {
+    attrs: dict[str, Any] = {
         "channels": channels,
         "kernel": kernel,
         "stride": stride,

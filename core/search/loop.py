@@ -205,7 +205,8 @@ class Search:
         if self.folder is None:
             return 0, []
         loaded, batches = self.folder.load(), self.folder.scores()
-        generation, population = -1, []
+        generation = -1
+        population: list[Candidate] = []
         if loaded is not None:
             state, population = loaded
             try:

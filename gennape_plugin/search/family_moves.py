@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 from time import perf_counter
 from typing import Any, Final
 
+from gennape_plugin.adapters.families import Family
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.mutation import Mutation
-from gennape_plugin.families import Family
 
 _DRAWS: Final = 50
 

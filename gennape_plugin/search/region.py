@@ -11,6 +11,7 @@ of how much the known networks vary along it, with a shrunk covariance (Ledoit a
 import random
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from gennape_plugin.families import family
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 #: NAS-Bench-101 cells that stand for the training graphs.
-_CELLS: Final = 1000
+_CELLS: Final = 500
 #: Share of the known networks that lie inside.
 _INSIDE: Final = 0.99
 _FOLDS: Final = 5
@@ -60,6 +61,10 @@ class Region:
         return np.asarray(lengths / self.radius, dtype=np.float64)
 
 
+#: Regions of the models that are in use.
+_OF_MEMBERS: WeakKeyDictionary[GennapeModel, Region] = WeakKeyDictionary()
+
+
 def _moments(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     from sklearn.covariance import ledoit_wolf
 
@@ -74,9 +79,11 @@ def known_region(model: GennapeModel, basis: str) -> Region | None:
         assert model.few_shot is not None
         return Region.fit(model.few_shot.support.double().numpy())
     if basis == "members":
-        cells, rng = family("nasbench101"), random.Random(0)
-        store = GraphStore.of([cells.graph(cells.sample(rng)) for _ in range(_CELLS)])
-        return Region.fit(read(model, basis, model.predict(store)))
+        if model not in _OF_MEMBERS:
+            cells, rng = family("nasbench101"), random.Random(0)
+            store = GraphStore.of([cells.graph(cells.sample(rng)) for _ in range(_CELLS)])
+            _OF_MEMBERS[model] = Region.fit(read(model, basis, model.predict(store)))
+        return _OF_MEMBERS[model]
     return None
 
 
