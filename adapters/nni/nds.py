@@ -15,6 +15,7 @@ from gennape_plugin.adapters.families.base import conv_node
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node, make_node
+from gennape_plugin.core.ops import AttrValue
 from gennape_plugin.core.shapes import Shape
 
 from .choices import Choices
@@ -172,7 +173,7 @@ def factorized_reduce(b: GraphBuilder, x: int, channels: int) -> int:
 def _padded(shape: Shape) -> Node:
     """A row and a column of zeros behind the map."""
     batch, channels, height, width = shape
-    attrs = {"padding": (0, 1, 0, 1), "mode": "constant", "value": 0.0}
+    attrs: dict[str, AttrValue] = {"padding": (0, 1, 0, 1), "mode": "constant", "value": 0.0}
     out = (batch, channels, height + 1, width + 1)
     return make_node("pad", attrs, (shape,), in_axis=1, out_shape=out)
 

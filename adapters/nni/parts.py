@@ -6,6 +6,7 @@ from functools import lru_cache
 from gennape_plugin.adapters.families.base import node_of
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.node import Node, make_node
+from gennape_plugin.core.ops import AttrValue
 from gennape_plugin.core.shapes import Shape
 
 Pair = tuple[int, int]
@@ -16,7 +17,7 @@ def conv_of(
     shape: Shape, channels: int, kernel: Pair, stride: Pair, dilation: int = 1, groups: int = 1
 ) -> Node:
     """A convolution without bias; its padding keeps the size at stride 1 (odd kernels)."""
-    attrs = {
+    attrs: dict[str, AttrValue] = {
         "channels": channels,
         "kernel": kernel,
         "stride": stride,
@@ -37,7 +38,7 @@ def stacked_sum(b: GraphBuilder, terms: Sequence[int]) -> int:
 
 @lru_cache(maxsize=1024)
 def _sum_of(shape: Shape) -> Node:
-    attrs = {"function": "sum", "axes": (0,), "keepdim": False}
+    attrs: dict[str, AttrValue] = {"function": "sum", "axes": (0,), "keepdim": False}
     # The channels of a stack of maps lie behind the new axis and the batch.
     return make_node("reduce", attrs, (shape,), in_axis=2)
 

@@ -53,7 +53,7 @@ _LEAST: Final = 5
 _scores: dict[tuple[str, str], float] = {}
 
 
-@nni.trace  # type: ignore[untyped-decorator]
+@nni.trace
 class GennapeEvaluator(Evaluator):
     """``NasExperiment(space, GennapeEvaluator(), strategy)``: the score is the metric.
 

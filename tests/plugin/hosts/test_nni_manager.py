@@ -19,6 +19,7 @@ pytestmark = [
 
 PROGRAM = """
 import json, sys
+import nni.experiment.launcher
 import nni.nas.hub.pytorch as hub
 import torch
 from nni.nas.experiment import NasExperiment
@@ -36,6 +37,8 @@ class Own(ModelSpace):  # defined in __main__: NNI sends it along
     def forward(self, x):
         return torch.relu(self.conv(x)).mean((2, 3))
 
+# NNI waits four seconds for its manager to start: too few on a busy machine.
+nni.experiment.launcher._check_rest_server.__defaults__ = (60, None)
 kind, port, weights, folder = sys.argv[1:]
 space = Own() if kind == "own" else hub.NasBench201(stem_out_channels=4, num_modules_per_stack=1)
 evaluator = GennapeEvaluator(weights, input_shape=(3, 32, 32))
@@ -83,7 +86,7 @@ def test_trials_in_processes_of_their_own(kind: str, weights: Path, tmp_path: Pa
         start_new_session=True,
     )
     try:
-        output, _ = done.communicate(timeout=300)
+        output, _ = done.communicate(timeout=500)
     finally:
         # The manager outlives a program that was stopped.
         for process in _processes_with(mark):
