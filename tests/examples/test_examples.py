@@ -46,3 +46,15 @@ def test_sklearn_with_labels(monkeypatch, capsys, data_dir) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["GennapeRegressor", "GennapeFeatures, ridge"]
     assert all("over 4 folds" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_mutations_in_nni(monkeypatch, capsys) -> None:
+    words = ("--candidates", "4", "--iterations", "1")
+    run("nni_mutations.py", *words, monkeypatch=monkeypatch)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "score" in line]
+    assert lines[0].startswith("NNI's best of 4: candidate")
+    start, *found = lines[1:]
+    flops = float(start.split()[-2])
+    assert found
+    assert all(float(line.split(" GFLOPs")[0].split()[-1]) <= flops for line in found)
