@@ -5,6 +5,7 @@ See ``docs/hosts/naslib.md``.
 """
 
 import ast
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -34,6 +35,24 @@ _NUMPY = re.compile(r"np\.u?int\d+\((-?\d+)\)")
 def estimator_of(weights: str) -> Gennape:
     """The estimator with these weights; NASLib makes new predictors all the time."""
     return Gennape.from_pretrained(weights)
+
+
+@lru_cache(maxsize=4)
+def _zero_shot(weights: str) -> dict[str, float]:
+    """Zero-shot scores of single networks by graph hash: they never change within a process."""
+    return {}
+
+
+def _score(weights: str, graphs: Mapping[str, ComputeGraph]) -> dict[str, float]:
+    """Zero-shot scores of single networks, remembered across predictors."""
+    known = _zero_shot(weights)
+    missing = [graph for key, graph in graphs.items() if key not in known]
+    found = {key: known[key] for key in graphs if key in known}
+    found |= {p.graph_hash: p.score for p in estimator_of(weights).score_stream(missing)}
+    if len(known) + len(missing) > _REMEMBERED:
+        known.clear()
+    known.update(itertools.islice(found.items(), _REMEMBERED))
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -151,15 +170,17 @@ class GennapePredictor:
         if self._fitted is not None:
             found = self._fitted.score_stream(graphs.values())
             return {p.graph_hash: p.accuracy for p in found}
-        estimator = estimator_of(self.weights)
         if self.scoring == "single":
-            return {p.graph_hash: p.score for p in estimator.score_stream(graphs.values())}
+            return _score(self.weights, graphs)
         if len(graphs) < 2:
             raise InvalidInputError(
                 "a population of one architecture: use scoring='single' where NASLib asks for one "
                 "at a time (Bananas, Npenas), or give the population to pre_compute"
             )
-        return {p.graph_hash: p.score for p in estimator.score_population(graphs.values())}
+        return {
+            p.graph_hash: p.score
+            for p in estimator_of(self.weights).score_population(graphs.values())
+        }
 
     def get_data_reqs(self) -> dict[str, Any]:
         """Nothing but the architectures."""
@@ -267,7 +288,7 @@ class ZeroCostScores(Mapping[str, Mapping[str, Any]]):
                 graph = graph_of(self._space, numbers, dataset=self._dataset)
             except GennapeError:
                 raise KeyError(key) from None
-            score = estimator_of(self._weights).score(graph).score
+            score = _score(self._weights, {graph.hash: graph})[graph.hash]
             true = score if self._accuracy is None else self._accuracy(numbers)
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
