@@ -7,10 +7,14 @@ recorded sizes stay, and another batch size is an error of torch at run time.
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Final
 
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.node import Node
 from gennape_plugin.core.shapes import Shape
+
+#: What attributes of a wrong kind raise: those without a shape rule may hold anything.
+MALFORMED: Final = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,10 @@ def batch_axes(graph: ComputeGraph) -> tuple[BatchAxis | None, ...]:
         if node.op == "input":
             known.append(BatchAxis(0))
             continue
-        found = _after(node, [known[i] for i in operands], size)
+        try:
+            found = _after(node, [known[i] for i in operands], size)
+        except MALFORMED:  # a rule will say so
+            found = None
         inside = found is not None and found.axis < len(node.shape)
         known.append(found if inside else None)
     return tuple(known)

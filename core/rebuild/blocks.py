@@ -16,6 +16,7 @@ from gennape_plugin.core.graph import ComputeGraph
 from torch import nn
 
 from .expressions import Call, Layer, Operand
+from .layers import made
 from .names import identifier, kind_name, unused
 from .steps import Step, steps_of
 
@@ -352,8 +353,8 @@ def _shared_names(one: Layer, other: Layer) -> list[str] | None:
 
 
 def _parameters(layer: Layer) -> dict[str, torch.Size]:
-    if layer.kind == "Parameter":
-        return {"": torch.Size(dict(layer.args)["size"])}
     with torch.device("meta"):
-        module: nn.Module = getattr(nn, layer.kind)(**dict(layer.args))
+        module = made(layer)
+    if isinstance(module, nn.Parameter):
+        return {"": module.shape}
     return {name: parameter.shape for name, parameter in module.named_parameters()}

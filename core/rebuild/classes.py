@@ -121,8 +121,8 @@ def layer_text(layer: Layer) -> Doc:
     items: list[Doc] = []
     for position, (name, value) in enumerate(layer.args):
         key = position >= layer.positional
-        sizes = isinstance(value, int) or (isinstance(value, tuple) and value != ())
-        if sizes and not isinstance(value, bool):
+        numbers = value if isinstance(value, tuple) else (value,)
+        if numbers and all(type(number) is int for number in numbers):
             items.append(Slot(name, value, key))
         else:
             items.append(f"{name}={literal(value)}" if key else literal(value))

@@ -11,7 +11,8 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from .blocks import Block, Network, layers_in, network_of
-from .expressions import Call, DType, Layer, Operand
+from .expressions import Call, DType, Operand
+from .layers import made
 
 _SIGNS: Final[dict[str, Callable[..., Any]]] = {
     "+": operator.add,
@@ -88,15 +89,6 @@ def example_inputs(graph: ComputeGraph) -> tuple[torch.Tensor, ...]:
     return tuple(made)
 
 
-def made(layer: Layer) -> nn.Module | nn.Parameter:
-    """The module, or the learned tensor, that a layer describes."""
-    arguments = dict(layer.args)
-    if layer.kind == "Parameter":
-        return nn.Parameter(torch.randn(arguments["size"]) * 0.02)
-    module: nn.Module = getattr(nn, layer.kind)(**arguments)
-    return module
-
-
 def _modules(network: Network) -> nn.Module:
     """All layers in a tree of modules."""
     root = nn.Module()
@@ -110,14 +102,9 @@ def _modules(network: Network) -> nn.Module:
         source = shared.get(path)
         setattr(holder, path[-1], made(layer) if source is None else _found(root, source))
     for tie in network.ties:
-        if tie.attribute is None or (not tie.attribute and tie.target in shared):
-            continue
-        holder = _found(root, tie.target[:-1])
-        setattr(
-            _found(root, tie.target),
-            tie.attribute,
-            getattr(_found(root, tie.source), tie.attribute),
-        )
+        if tie.attribute:
+            weight = getattr(_found(root, tie.source), tie.attribute)
+            setattr(_found(root, tie.target), tie.attribute, weight)
     return root
 
 

@@ -216,7 +216,7 @@ def cut(site: Site) -> Built:
             continue
         end = None if stop >= shape[axis] else stop
         items[axis] = slice(start or None, end, None if step == 1 else step)
-    while items and items[-1] == slice(None):
+    while len(items) > 1 and items[-1] == slice(None):
         items.pop()
     return called("[]", X, tuple(items))
 

@@ -97,7 +97,7 @@ def _network_lines(network: Network, name: str, init: list[str]) -> list[str]:
     about = f"Maps {reads} to {writes}; {graph.params:,} parameters."
     if len(about) + len('    """"""') > WIDTH:
         about = f"A network of {graph.params:,} parameters."
-    init = [*init, *(_tie(network, tie) for tie in network.ties)]
+    init = [*init, *(_tie(tie) for tie in network.ties)]
     return [
         *_opening(name, about, [], init),
         *_signature(tuple(names.values()), len(graph.operands[-1])),
@@ -111,12 +111,12 @@ def _sizes(shape: tuple[int, ...]) -> str:
     return f"({', '.join(['batch', *map(str, shape[1:])])})"
 
 
-def _tie(network: Network, tie: Tie) -> str:
+def _tie(tie: Tie) -> str:
     """Shared weights: an assignment at the end of the constructor."""
     attribute = f".{tie.attribute}" if tie.attribute else ""
-    target, source = _path(network, tie.target), _path(network, tie.source)
+    target, source = _path(tie.target), _path(tie.source)
     return f"        {target}{attribute} = {source}{attribute}"
 
 
-def _path(network: Network, path: tuple[str, ...]) -> str:
+def _path(path: tuple[str, ...]) -> str:
     return "self" + "".join(f"[{name}]" if name.isdigit() else f".{name}" for name in path)

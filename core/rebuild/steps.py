@@ -1,13 +1,12 @@
 """A graph as a list of statements, in its own order: the part that both writers share."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 from gennape_plugin.core.errors import RebuildError
 from gennape_plugin.core.graph import ComputeGraph
 
 from . import ops_layout, ops_pointwise, ops_weighted  # noqa: F401 (they fill the table)
-from .batch_axis import batch_axes
+from .batch_axis import MALFORMED, batch_axes
 from .expressions import Call, Layer, Operand
 from .registry import RULES, Built, Site
 
@@ -63,7 +62,12 @@ def steps_of(graph: ComputeGraph) -> list[Step]:
         rule = RULES.get(node.op)
         if rule is None:
             site.refuse("there is no rule for this operation")
-        built = rule(site)
+        try:
+            built = rule(site)
+        except RebuildError:
+            raise
+        except MALFORMED as error:
+            site.refuse(f"its attributes are not of the right kind ({error})")
         if not built.main:
             if index in split:
                 site.refuse("the graph does not keep what its further results are")
@@ -76,18 +80,8 @@ def steps_of(graph: ComputeGraph) -> list[Step]:
 
 
 def _part(node: int, source: int, way: tuple[int, ...]) -> Step:
-    call = Operand(0)
-    for position in way:
-        call = Call("[]", (call, position))  # type: ignore[assignment]
-    return Step(node, node, (source,), call)  # type: ignore[arg-type]
-
-
-def check_inputs(graph: ComputeGraph) -> None:
-    """Refuse a graph that reads what a forward cannot be given.
-
-    Raises:
-        RebuildError: for a graph without inputs that anything reads.
-    """
-    read = Counter(i for operands in graph.operands for i in operands)
-    if not any(read[i] for i in graph.inputs):
-        raise RebuildError("this graph cannot be rebuilt because its output reads no input")
+    first, *rest = way
+    call = Call("[]", (Operand(0), first))
+    for position in rest:
+        call = Call("[]", (call, position))
+    return Step(node, node, (source,), call)

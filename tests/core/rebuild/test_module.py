@@ -1,12 +1,16 @@
+import ast
 import random
 import re
+from contextlib import suppress
 
 import pytest
 import torch
 from gennape_plugin.adapters.families import families
 from gennape_plugin.adapters.torch import capture
-from gennape_plugin.core.errors import RebuildError
+from gennape_plugin.core.builder import GraphBuilder
+from gennape_plugin.core.errors import GraphError, RebuildError
 from gennape_plugin.core.ops import OPS
+from gennape_plugin.core.rebuild import to_source
 from gennape_plugin.core.rebuild.registry import RULES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -361,3 +365,30 @@ def test_what_a_graph_does_not_say_is_refused_by_name(name):
     start = rf"this graph cannot be rebuilt because of node \d+ \({re.escape(title)}"
     with pytest.raises(RebuildError, match=start):
         graph.to_module()
+
+
+JUNK = (5, -1, "x", (), ("a",), ((1, 2),), 1e300, None, True, ((0, 0, None, 0),), (0, 1, 2, 3))
+#: Attributes that no shape rule checks.
+UNCHECKED = (
+    *(("slice", "spec"), ("roll", "dims"), ("roll", "shifts"), ("softmax", "dim"), ("pad", "mode")),
+    *(("pad", "padding"), ("glu", "dim"), ("interpolate", "size"), ("interpolate", "mode")),
+    *(("unary", "function"), ("hard_tanh", "low"), ("dropout", "rate"), ("batch_norm", "eps")),
+    *(("cast", "dtype"), ("gelu", "approximate"), ("normalize", "dim"), ("leaky_relu", "slope")),
+)
+
+
+@pytest.mark.parametrize(("op", "name"), UNCHECKED)
+def test_damaged_attributes_are_refused_or_written_as_literals(op, name):
+    required = {"slice": "spec", "roll": "shifts dims", "pad": "padding", "interpolate": "size"}
+    required |= {"unary": "function", "cast": "dtype"}
+    for junk in JUNK:
+        attrs = dict.fromkeys(required.get(op, "").split(), (1, 1)) | {name: junk}
+        b = GraphBuilder()
+        try:
+            x = b.add(op, (b.input((1, 4, 4, 4)),), out_shape=(1, 4, 4, 4), **attrs)
+        except GraphError:
+            continue
+        graph = b.build(x)
+        with suppress(RebuildError):
+            ast.parse(to_source(graph))
+            graph.to_module()
