@@ -27,6 +27,10 @@ _UNITS = {
     "labels": "predicted accuracy less its deviation, in percent",
     "size": "a size prior: standard deviations above the average NAS-Bench-101 cell",
 }
+_KEY = (
+    '<p class="dim">Cross: the start. Large dots: the best trade-offs that keep the constraints. '
+    "Small dots: all networks scored within the region that the weights know.</p>"
+)
 _LEGEND = (
     '<p><span class="key down">Orange</span> parts of the start are gone or changed, '
     '<span class="key up">green</span> ones of the found network are new or changed; an '
@@ -50,7 +54,7 @@ def search_page(
     title = f"Search from {start.graph.name or 'network'}"
     caution = CAUTION[scorer.basis]
     notice = f'<p class="notice">{text(caution, 1000)}</p>' if caution else ""
-    content = [section("found", "Found", notice + plot + _table(networks, scorer))]
+    content = [section("found", "Found", notice + plot + _KEY + _table(networks, scorer))]
     places = sorted({0, len(front) // 2, len(front) - 1}) if front else []
     for name, candidate in [front[i] for i in places][:_DRAWN]:
         content.append(_changes(name, start, candidate))
