@@ -17,6 +17,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,14 @@ def table_of(rows: list[dict[str, Any]]) -> str:
         "- | -: | -: | -: | -: | -:",
     ]
     for (name, labels), found in sorted(taus.items(), key=lambda item: (item[0][1], item[0][0])):
-        values = [row["tau"] for row in found]
-        spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+        values = [row["tau"] for row in found if isfinite(row["tau"])]
+        constant = len(found) - len(values)  # equal predictions have no order
+        seeds = f"{len(found)}, {constant} without order" if constant else f"{len(found)}"
+        spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+        tau = f"{statistics.mean(values):.3f}{spread}" if values else "-"
         fit = statistics.mean(row["fit_s"] for row in found)
         query = statistics.mean(row["query_s"] for row in found) / TEST * 1000
-        lines.append(
-            f"{name} | {labels} | {statistics.mean(values):.3f} ± {spread:.3f} | {len(values)} | "
-            f"{fit:.2f} | {query:.2f}"
-        )
+        lines.append(f"{name} | {labels} | {tau} | {seeds} | {fit:.2f} | {query:.2f}")
     return "\n".join(f"| {line} |" for line in lines)
 
 

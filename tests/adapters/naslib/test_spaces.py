@@ -139,10 +139,8 @@ def _arch_str(made: Any) -> str:
     return str(conversions.convert_op_indices_to_str(list(made.get_op_indices())))
 
 
-def test_a_parsed_nasbench201_graph_has_the_same_convolutions() -> None:
-    """NASLib's network has no batch norm in its stem and none before its head."""
-    space = space_of(NB201)
-    made = space()
+def test_a_parsed_nasbench201_graph_costs_the_same() -> None:
+    made = space_of(NB201)()
     made.set_spec([2, 3, 0, 4, 2, 2])
     native = to_graph(made)
     made.parse()
@@ -150,6 +148,53 @@ def test_a_parsed_nasbench201_graph_has_the_same_convolutions() -> None:
     captured = capture(made, input_shape=(3, 32, 32)).graph
     convs = [sorted(str(n) for n in g.nodes if n.op == "conv") for g in (native, captured)]
     assert convs[0] == convs[1]
+    assert (native.params, native.flops) == (captured.params, captured.flops)
+
+
+def test_a_parsed_nasbench101_graph_costs_the_same() -> None:
+    made = space_of(NB101)()
+    matrix = np.zeros((7, 7), dtype="int8")
+    matrix[0, 1] = matrix[1, 2] = matrix[2, 6] = matrix[0, 6] = matrix[0, 3] = matrix[3, 6] = 1
+    ops = ["conv3x3-bn-relu"] * 2 + ["maxpool3x3"] + ["conv1x1-bn-relu"] * 2
+    made.set_spec({"matrix": matrix, "ops": ["input", *ops, "output"]})
+    native = to_graph(made)
+    made.parse()
+    captured = capture(made, input_shape=(3, 32, 32)).graph
+    assert (native.params, native.flops) == (captured.params, captured.flops)
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "encoding"),
+    [
+        (MICRO, "class_object", [3, 1, 2, 2, 3, 1]),
+        (MICRO, "class_scene", [3, 1, 2, 2, 3, 0]),
+        (MACRO, "class_object", [2, 3, 1, 4, 0, 0]),
+    ],
+)
+def test_parsed_transnas_graphs_differ_in_their_head_alone(
+    name: str, dataset: str, encoding: list[int]
+) -> None:
+    """NASLib's heads have other numbers of classes than the benchmark's tasks (100 for 75)."""
+    made = space_of(name)(dataset=dataset)
+    made.set_spec(np.array(encoding))
+    native = to_graph(made)
+    made.parse()
+    captured = capture(made, input_shape=(3, 256, 256)).graph
+    heads = [next(n for n in g.nodes if n.op == "linear") for g in (native, captured)]
+    assert heads[0] != heads[1]
+    assert [g.params - head.params for g, head in zip((native, captured), heads, strict=True)] == [
+        native.params - heads[0].params
+    ] * 2
+
+
+def test_transnas_graphs_of_their_own_numbering_are_captured() -> None:
+    made = space_of(MICRO)(dataset="cifar10", create_graph=True)
+    made.set_spec([3, 1, 2, 2, 3, 1])
+    with pytest.raises(InvalidInputError, match="is not parsed"):
+        to_graph(made, (3, 32, 32))
+    made.parse()
+    graph = to_graph(made, (3, 32, 32))
+    assert graph.params == sum(p.numel() for p in made.parameters())
 
 
 def test_nasbench301_graphs() -> None:
