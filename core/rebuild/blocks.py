@@ -7,18 +7,16 @@ classes and the module's submodules are made of, so parameters have the same nam
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-import torch
-from gennape_plugin.core.errors import RebuildError
 from gennape_plugin.core.graph import ComputeGraph
-from torch import nn
 
 from .expressions import Call, Layer, Operand
-from .layers import made
 from .names import identifier, kind_name, unused
+from .sharing import ties_of
 from .steps import Step, steps_of
+from .tree import Block, Member, Network
 
 #: More values than these do not pass into, or out of, a block of its own.
 _MAX_INPUTS: Final = 4
@@ -27,72 +25,6 @@ _MAX_DEPTH: Final = 6
 
 #: Applied to one tensor, as ``nn.Sequential`` does it.
 _APPLIED: Final = Call("self", (Operand(0),))
-
-
-@dataclass(eq=False, slots=True)
-class Member:
-    """A statement of a block.
-
-    Attributes:
-        step: The statement.
-        name: Attribute of the layer that it applies; empty where it has none.
-        made: Whether the layer is made for it, and not for an earlier statement.
-    """
-
-    step: Step
-    name: str = ""
-    made: bool = True
-
-
-@dataclass(eq=False, slots=True)
-class Block:
-    """Statements that belong together.
-
-    Attributes:
-        name: Attribute of the block around it.
-        label: The scope that it comes from.
-        members: Statements and blocks in order.
-        inputs: Numbers of the values that it reads, in order of their first read.
-        outputs: Numbers of the values that are read after it.
-        chain: Whether it is an ``nn.Sequential``.
-    """
-
-    name: str
-    label: str = ""
-    members: "list[Member | Block]" = field(default_factory=list)
-    inputs: tuple[int, ...] = ()
-    outputs: tuple[int, ...] = ()
-    chain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tie:
-    """Weights that layers of two places share: ``target`` takes those of ``source``.
-
-    Attributes:
-        source: Path of the layer that owns them.
-        target: Path of the other layer.
-        attribute: The parameter, or empty where the whole layer is shared.
-    """
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    attribute: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A graph, ready to be written.
-
-    Attributes:
-        graph: The graph.
-        root: All of its statements.
-        ties: Weights shared across blocks.
-    """
-
-    graph: ComputeGraph
-    root: Block
-    ties: tuple[Tie, ...]
 
 
 @dataclass(slots=True)
@@ -119,7 +51,7 @@ def network_of(graph: ComputeGraph) -> Network:
     _fill(root, placed, last, {step.value: i for i, step in enumerate(steps)}, depth=0)
     root.inputs, root.outputs = graph.inputs, graph.operands[-1]
     _name(root, graph)
-    return Network(graph, root, _tied(graph, root))
+    return Network(graph, root, ties_of(graph, root))
 
 
 # -- which block ----------------------------------------------------------------------------
@@ -306,55 +238,3 @@ def _is_chain(block: Block) -> bool:
         value = step.value
     named = any(isinstance(m, Block) and m.name and not m.name[-1].isdigit() for m in block.members)
     return value == block.outputs[0] and not named
-
-
-# -- shared weights -------------------------------------------------------------------------
-
-
-def layers_in(
-    block: Block, path: tuple[str, ...] = ()
-) -> "list[tuple[tuple[str, ...], Step, Layer]]":
-    """All layers that are made in a block and those inside it, with their paths."""
-    found = []
-    for member in block.members:
-        if isinstance(member, Block):
-            found.extend(layers_in(member, (*path, member.name)))
-        elif member.step.layer is not None and member.made:
-            found.append(((*path, member.name), member.step, member.step.layer))
-    return found
-
-
-def _tied(graph: ComputeGraph, root: Block) -> tuple[Tie, ...]:
-    owners: dict[int, tuple[tuple[str, ...], Layer]] = {}
-    ties: list[Tie] = []
-    for path, step, layer in layers_in(root):
-        owner = owners.setdefault(graph.weight_of[step.node], (path, layer))
-        if owner[0] == path:
-            continue
-        if owner[1] == layer and layer.kind != "Parameter":
-            ties.append(Tie(owner[0], path))
-            continue
-        names = _shared_names(owner[1], layer)
-        if names is None:
-            node, scope = graph.nodes[step.node], graph.scopes[step.node]
-            raise RebuildError(
-                f"this graph cannot be rebuilt because of node {step.node} ({node.op} in "
-                f"{scope!r:.120}): it shares weights with node {graph.weight_of[step.node]} "
-                f"({graph.nodes[graph.weight_of[step.node]].op}), and theirs differ in shape"
-            )
-        ties.extend(Tie(owner[0], path, name) for name in names)
-    return tuple(ties)
-
-
-def _shared_names(one: Layer, other: Layer) -> list[str] | None:
-    """Parameters that two layers can share, all of them or none."""
-    shapes = [_parameters(layer) for layer in (one, other)]
-    return list(shapes[1]) if shapes[0] == shapes[1] else None
-
-
-def _parameters(layer: Layer) -> dict[str, torch.Size]:
-    with torch.device("meta"):
-        module = made(layer)
-    if isinstance(module, nn.Parameter):
-        return {"": module.shape}
-    return {name: parameter.shape for name, parameter in module.named_parameters()}

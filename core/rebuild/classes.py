@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from .blocks import Block, Member
 from .expressions import Layer
 from .forward import argument_names, forward_lines
 from .names import class_name, unused
 from .text import Doc, Group, Slot, collapsed, filled, flat, laid_out, literal, slots_of
+from .tree import Block, Member
 
 #: A class with more arguments than these is written once for each use instead.
 _MAX_ARGUMENTS: Final = 8

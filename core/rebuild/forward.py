@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .blocks import Block, Member
 from .expressions import INFIX, Call, DType, Operand
 from .text import WIDTH, Doc, Group, flat, laid_out, literal
+from .tree import Block, Member
 
 #: Calls inside calls, at most: ``relu(bn(conv(x)))``.
 _MAX_NESTING: Final = 3

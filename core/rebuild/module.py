@@ -10,9 +10,10 @@ from gennape_plugin.core.graph import ComputeGraph
 from torch import fx, nn
 from torch.nn import functional as F
 
-from .blocks import Block, Network, layers_in, network_of
+from .blocks import network_of
 from .expressions import Call, DType, Operand
 from .layers import made
+from .tree import Block, Network, layers_in
 
 _SIGNS: Final[dict[str, Callable[..., Any]]] = {
     "+": operator.add,

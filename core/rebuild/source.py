@@ -6,11 +6,12 @@ from typing import Final
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 
-from .blocks import Network, Tie, network_of
+from .blocks import network_of
 from .classes import Class, classes_of, root_lines
 from .forward import forward_lines
 from .module import input_names
 from .text import WIDTH, Group, laid_out
+from .tree import Network, Tie
 
 _MAX_USES: Final = 3  # named in a class's docstring
 
