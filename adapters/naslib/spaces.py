@@ -7,7 +7,6 @@ of NASLib without instantiated operations return their input when they are run.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -155,12 +154,10 @@ def plain(numbers: Any) -> tuple[Any, ...]:
         counted += 1
         if counted > _MAX_NUMBERS:
             raise ArchitectureError(f"an encoding of more than {_MAX_NUMBERS} numbers")
-        if isinstance(value, Integral) and not isinstance(value, bool):
-            return int(value)
-        if hasattr(value, "tolist"):
+        if hasattr(value, "tolist"):  # NumPy's
             value = value.tolist()
-            if isinstance(value, int):
-                return value
+        if type(value) is int:
+            return value
         if not isinstance(value, list | tuple) or depth > 3:
             raise ArchitectureError(f"{value!r:.80} in an encoding: give tuples of integers")
         return tuple([convert(entry, depth + 1) for entry in value])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from gennape_plugin.core.ops import AttrValue
 from torch import Tensor, nn
 
 from .calls import Call
@@ -70,7 +71,7 @@ def _conv(rank: int, fused: bool) -> Handler:
 def _linear(fused: bool) -> Handler:
     def handler(r: Recorder, call: Call, x: Tensor, packed: Any, *_: Any, **__: Any) -> Any:
         weight, bias = _unpacked(r, packed, torch.ops.quantized.linear_unpack)
-        attrs = {"features": weight.shape[0], "bias": bias}
+        attrs: dict[str, AttrValue] = {"features": weight.shape[0], "bias": bias}
         out = r.apply(call, "linear", (x,), attrs, weight=weight, fits=False)
         return _then_relu(r, out, fused)
 

@@ -29,7 +29,7 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     """
     if "naslib" not in sys.modules or not is_naslib_graph(architecture):
         return None
-    kind = getattr(architecture, "get_type", lambda: None)()
+    kind = str(getattr(architecture, "get_type", str)())
     # Made as a graph of its own, TransNAS-Bench numbers operations by another table.
     if kind in SPACES and not getattr(architecture, "create_graph", False):
         dataset = str(getattr(architecture, "dataset", ""))
