@@ -11,11 +11,11 @@ from gennape_plugin.adapters.families.hiaml import (
     HiAML,
     HiAMLArch,
 )
-from gennape_plugin.adapters.torch import capture_module
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from hypothesis import given
 from hypothesis import strategies as st
+from twins import assert_twins
 
 FAMILY = HiAML()
 BEST = "src1,src1,r30,src3"
@@ -164,23 +164,7 @@ def test_narrow_layers_keep_the_channels_of_a_reducing_blocks_input() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_module_and_graph_are_the_same_network(block: str) -> None:
-    arch = uniform(block)
-    graph = FAMILY.graph(arch)
-    with torch.device("meta"):
-        module = FAMILY.module(arch).eval()
-    captured = capture_module(module, FAMILY.input_shape)
-    assert captured == graph
-    assert captured.hash == graph.hash
-    assert graph.params == sum(p.numel() for p in module.parameters())
-
-
-def test_modules_of_mixed_networks() -> None:
-    rng = random.Random(0)
-    for _ in range(6):
-        arch = FAMILY.sample(rng)
-        with torch.device("meta"):
-            module = FAMILY.module(arch).eval()
-        assert capture_module(module, FAMILY.input_shape) == FAMILY.graph(arch)
+    assert_twins(FAMILY, uniform(block))
 
 
 def test_module_runs() -> None:

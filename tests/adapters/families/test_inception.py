@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from gennape_plugin.adapters.families.inception import STAGES, Inception, InceptionArch
-from gennape_plugin.adapters.torch import capture_module
 from gennape_plugin.core.errors import ArchitectureError
 from hypothesis import given
 from hypothesis import strategies as st
+from twins import assert_twins
 
 FAMILY = Inception()
 TEXT = (
@@ -77,15 +77,7 @@ def test_samples_are_read_back(rng: random.Random) -> None:
 
 
 def test_module_and_graph_are_the_same_network() -> None:
-    rng = random.Random(0)
-    for arch in [FAMILY.parse(TEXT), *(FAMILY.sample(rng) for _ in range(8))]:
-        graph = FAMILY.graph(arch)
-        with torch.device("meta"):
-            module = FAMILY.module(arch).eval()
-        captured = capture_module(module, FAMILY.input_shape)
-        assert captured == graph
-        assert captured.hash == graph.hash
-        assert graph.params == sum(p.numel() for p in module.parameters())
+    assert_twins(FAMILY, FAMILY.parse(TEXT))
 
 
 def test_module_runs() -> None:

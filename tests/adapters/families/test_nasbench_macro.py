@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 from gennape_plugin.adapters.families.nasbench_macro import ArchMacro, NASBenchMacro
-from gennape_plugin.adapters.torch import capture_module
 from gennape_plugin.core.errors import ArchitectureError
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
+from twins import assert_twins
 
 FAMILY = NASBenchMacro()
 EVERY = ["".join(digits) for digits in itertools.product("012", repeat=8)]
@@ -90,19 +89,8 @@ def some(count: int, seed: int = 0) -> list[ArchMacro]:
 
 
 @pytest.mark.parametrize("text", ["00000000", "11111111", "22222222", *map(str, some(12))])
-def test_the_captured_module_is_the_graph(text: str) -> None:
-    arch = FAMILY.parse(text)
-    graph = FAMILY.graph(arch)
-    with torch.device("meta"):
-        module = FAMILY.module(arch).eval()
-        image = torch.empty(1, 3, 32, 32)
-    captured = capture_module(module, FAMILY.input_shape)
-    assert captured == graph
-    assert captured.hash == graph.hash
-    assert graph.params == sum(p.numel() for p in module.parameters())
-    with FlopCounterMode(display=False) as counter:
-        assert module(image).shape == (1, 10)
-    assert 2 * graph.macs == counter.get_total_flops()
+def test_module_and_graph_are_the_same_network(text: str) -> None:
+    assert_twins(FAMILY, FAMILY.parse(text))
 
 
 def test_module_runs() -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from gennape_plugin.adapters.families.ofa_resnet50 import OFAResNet50, ResNet50Arch
-from gennape_plugin.adapters.torch import capture_module
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.flop_counter import FlopCounterMode
+from twins import assert_twins
 
 FAMILY = OFAResNet50()
 #: First entry of ``e`` and least number of blocks of each stage.
@@ -308,17 +307,7 @@ def some() -> list[ResNet50Arch]:
 
 def test_module_and_graph_are_the_same_network() -> None:
     for arch in some():
-        graph = FAMILY.graph(arch)
-        image = (3, arch.resolution, arch.resolution)
-        with torch.device("meta"):
-            module = FAMILY.module(arch).eval()
-        captured = capture_module(module, image)
-        assert Counter(map(str, captured.nodes)) == Counter(map(str, graph.nodes))
-        assert captured.hash == graph.hash
-        assert graph.params == sum(p.numel() for p in module.parameters())
-        with FlopCounterMode(display=False) as counter:
-            assert module(torch.empty(1, *image, device="meta")).shape == (1, 1000)
-        assert graph.flops == counter.get_total_flops()
+        assert_twins(FAMILY, arch)
 
 
 @pytest.mark.parametrize("deep", [0, 2])

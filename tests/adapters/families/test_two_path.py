@@ -12,11 +12,11 @@ from gennape_plugin.adapters.families.two_path import (
     TwoPath,
     TwoPathArch,
 )
-from gennape_plugin.adapters.torch import capture_module
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from hypothesis import given
 from hypothesis import strategies as st
+from twins import assert_twins
 
 FAMILY = TwoPath()
 BEST = (
@@ -172,13 +172,7 @@ def test_module_and_graph_are_the_same_network() -> None:
     seen = {op for arch in archs for path in arch.paths for ops in path.blocks for op in ops}
     assert seen == set(OPERATIONS.known)
     for arch in archs:
-        graph = FAMILY.graph(arch)
-        with torch.device("meta"):
-            module = FAMILY.module(arch).eval()
-        captured = capture_module(module, FAMILY.input_shape)
-        assert captured == graph
-        assert captured.hash == graph.hash
-        assert graph.params == sum(p.numel() for p in module.parameters())
+        assert_twins(FAMILY, arch)
 
 
 def test_module_runs() -> None:
