@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=25)
     parser.add_argument("--population", type=int, default=40)
     parser.add_argument("--engines", nargs="+", default=["nsga2", "local"])
     parser.add_argument("--only", nargs="+", default=list(STARTS))
@@ -77,7 +77,6 @@ def main() -> None:
                     iterations=args.iterations,
                     population=args.population,
                     min_accuracy="start",
-                    max_flops=f"{1 - STARTS[name]}x",
                     engine=engine,
                     seed=seed,
                 )
