@@ -69,7 +69,7 @@ def attribute(model: GennapeModel, graph: ComputeGraph, *, budget: int = BUDGET)
     """
     basis, score = held_score(model, graph)
     full = float(score([graph])[0])
-    candidates = [i for i in range(len(graph)) if _counts(graph, i)]
+    candidates = candidates_of(graph)
     classes, reach = _classes(graph, candidates, budget // len(graph))
     # Where even those are too many, the costly ones matter most to every kind of score.
     chosen = sorted(classes, key=lambda c: _cost(graph, c[0]), reverse=True)
@@ -83,6 +83,11 @@ def attribute(model: GennapeModel, graph: ComputeGraph, *, budget: int = BUDGET)
             values[nodes] = full - value
     measured = sum(map(len, chosen))
     return Attribution(values, basis, full, len(chosen), reach, len(candidates) - measured)
+
+
+def candidates_of(graph: ComputeGraph) -> list[int]:
+    """The operations that may be left out: all that some view or cost shows."""
+    return [i for i in range(len(graph)) if _counts(graph, i)]
 
 
 def held_score(
