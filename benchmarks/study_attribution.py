@@ -69,9 +69,10 @@ def main() -> None:
     est = Gennape.from_pretrained()
     rng = np.random.default_rng(0)
     everything: list[list[float]] = []
-    print(
-        f"{'':20s}{'top':>9s}{'costliest':>11s}{'random':>9s}{'difference':>12s}{'interval, won':>24s}"
+    columns = (
+        f"{'top':>9s}{'costliest':>11s}{'random':>9s}{'difference':>12s}{'interval, won':>24s}"
     )
+    print(" " * 20 + columns)
     for name, space in families().items():
         draw = random.Random(0)
         graphs = (space.graph(space.sample(draw)) for _ in range(args.networks))
