@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=25)
+    parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--population", type=int, default=40)
     parser.add_argument("--engines", nargs="+", default=["nsga2", "local"])
     parser.add_argument("--only", nargs="+", default=list(STARTS))
