@@ -2,19 +2,22 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gennape_plugin.adapters.families import families as built_in
-from gennape_plugin.adapters.families.base import Family
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import ArchitectureError, InvalidInputError, PluginError
 
 from .hooks import Example, ask, hookimpl
 
+if TYPE_CHECKING:
+    from gennape_plugin.adapters.families.base import Family
+
 
 @hookimpl
-def gennape_families() -> Iterable[Family[Any]]:
+def gennape_families() -> "Iterable[Family[Any]]":
     """The benchmarks of :mod:`gennape_plugin.adapters.families`."""
+    from gennape_plugin.adapters.families import families as built_in
+
     return built_in().values()
 
 
@@ -50,7 +53,7 @@ def _encoding(text: str) -> object:
         raise ArchitectureError(f"the encoding {text[:60]!r} is not JSON: {error}") from None
 
 
-def families() -> Mapping[str, Family[Any]]:
+def families() -> "Mapping[str, Family[Any]]":
     """Every family of every plugin, by name.
 
     Raises:
@@ -68,7 +71,7 @@ def families() -> Mapping[str, Family[Any]]:
     return found
 
 
-def family(name: str) -> Family[Any]:
+def family(name: str) -> "Family[Any]":
     """The family called ``name``.
 
     Raises:

@@ -12,14 +12,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from gennape_plugin.adapters.families.base import Family
 from gennape_plugin.core.errors import ArchitectureError, LabelsError
 
 from .hooks import ask, hookimpl
+
+if TYPE_CHECKING:
+    from gennape_plugin.adapters.families.base import Family
 
 MAX_LINE: Final = 1 << 20  # characters; an architecture takes some hundred
 
@@ -56,7 +58,7 @@ def gennape_label_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def read_labels(
     path: str | Path,
-    family: Family[Any],
+    family: "Family[Any]",
     *,
     keep: Callable[[Mapping[str, Any]], bool] = lambda row: True,
 ) -> Iterator[Labelled]:

@@ -5,11 +5,10 @@ See ``docs/hosts/naslib.md``.
 """
 
 import ast
-import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,37 +21,13 @@ from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 from gennape_plugin.hooks import InputShape
 
+from .remembered import REMEMBERED, estimator, remembered_scores
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Scoring = Literal["single", "population"]
 
-#: Scores kept by a predictor between two fits, and by a mapping of zero-cost scores.
-_REMEMBERED: Final = 1 << 16
 #: How NumPy prints its integers inside a tuple.
 _NUMPY = re.compile(r"np\.u?int\d+\((-?\d+)\)")
-
-
-@lru_cache(maxsize=4)
-def estimator_of(weights: str) -> Gennape:
-    """The estimator with these weights; NASLib makes new predictors all the time."""
-    return Gennape.from_pretrained(weights)
-
-
-@lru_cache(maxsize=4)
-def _zero_shot(weights: str) -> dict[str, float]:
-    """Zero-shot scores of single networks by graph hash: they never change within a process."""
-    return {}
-
-
-def _score(weights: str, graphs: Mapping[str, ComputeGraph]) -> dict[str, float]:
-    """Zero-shot scores of single networks, remembered across predictors."""
-    known = _zero_shot(weights)
-    missing = [graph for key, graph in graphs.items() if key not in known]
-    found = {key: known[key] for key in graphs if key in known}
-    found |= {p.graph_hash: p.score for p in estimator_of(weights).score_stream(missing)}
-    if len(known) + len(missing) > _REMEMBERED:
-        known.clear()
-    known.update(itertools.islice(found.items(), _REMEMBERED))
-    return found
 
 
 @lru_cache(maxsize=8)
@@ -60,7 +35,7 @@ def _tuned(
     weights: str, graphs: tuple[ComputeGraph, ...], labels: tuple[float, ...], seed: int
 ) -> Gennape:
     """A tuned estimator; the members of one of NASLib's ensembles are fitted alike."""
-    return estimator_of(weights).fine_tune(graphs, labels, seed=seed)
+    return estimator(weights).fine_tune(graphs, labels, seed=seed)
 
 
 class GennapePredictor:
@@ -115,7 +90,7 @@ class GennapePredictor:
 
     def pre_process(self) -> None:
         """Load the weights."""
-        estimator_of(self.weights)
+        estimator(self.weights)
 
     def pre_compute(
         self, xtrain: Sequence[Any], xtest: Sequence[Any], unlabeled: Sequence[Any] | None = None
@@ -160,7 +135,7 @@ class GennapePredictor:
     def _answer(self, graphs: Sequence[ComputeGraph]) -> FloatArray:
         missing = {graph.hash: graph for graph in graphs if graph.hash not in self._known}
         if missing:
-            if len(self._known) + len(missing) > _REMEMBERED:
+            if len(self._known) + len(missing) > REMEMBERED:
                 self._known.clear()
                 missing = {graph.hash: graph for graph in graphs}
             self._known |= self._scores(missing)
@@ -171,15 +146,14 @@ class GennapePredictor:
             found = self._fitted.score_stream(graphs.values())
             return {p.graph_hash: p.accuracy for p in found}
         if self.scoring == "single":
-            return _score(self.weights, graphs)
+            return remembered_scores(self.weights, graphs)
         if len(graphs) < 2:
             raise InvalidInputError(
                 "a population of one architecture: use scoring='single' where NASLib asks for one "
                 "at a time (Bananas, Npenas), or give the population to pre_compute"
             )
         return {
-            p.graph_hash: p.score
-            for p in estimator_of(self.weights).score_population(graphs.values())
+            p.graph_hash: p.score for p in estimator(self.weights).score_population(graphs.values())
         }
 
     def get_data_reqs(self) -> dict[str, Any]:
@@ -288,9 +262,9 @@ class ZeroCostScores(Mapping[str, Mapping[str, Any]]):
                 graph = graph_of(self._space, numbers, dataset=self._dataset)
             except GennapeError:
                 raise KeyError(key) from None
-            score = _score(self._weights, {graph.hash: graph})[graph.hash]
+            score = remembered_scores(self._weights, {graph.hash: graph})[graph.hash]
             true = score if self._accuracy is None else self._accuracy(numbers)
-            if len(self._found) >= _REMEMBERED:
+            if len(self._found) >= REMEMBERED:
                 self._found.clear()
             self._found[numbers] = {self._name: {"score": score}, "val_accuracy": true}
         return self._found[numbers]
@@ -334,5 +308,5 @@ def score_encodings(
         ArchitectureError: for a wrong encoding.
     """
     graphs = (graph_of(space, encoding, dataset=dataset) for encoding in encodings)
-    for prediction in estimator_of(weights).score_stream(graphs, batch_size=batch_size):
+    for prediction in estimator(weights).score_stream(graphs, batch_size=batch_size):
         yield prediction.score

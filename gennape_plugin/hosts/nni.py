@@ -6,16 +6,18 @@ See ``docs/hosts/nni.md`` for a search from start to end.
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from gennape_plugin.architectures import to_graph
 from gennape_plugin.core.errors import GennapeError, InvalidInputError, LabelsError, WeightsError
+from gennape_plugin.core.few_shot import MIN_LABELS
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape, shipped_weights
 from gennape_plugin.hooks import InputShape
+
+from . import remembered
 
 try:
     import nni
@@ -45,12 +47,6 @@ QUANTITIES: Final[Mapping[str, str]] = {
     "flops": "2 x multiply-adds of convolutions and matrix products",
     "params": "learned parameters",
 }
-#: Scores kept a process.
-_REMEMBERED: Final = 1 << 16
-#: Labels that fine-tuning needs at least.
-_LEAST: Final = 5
-
-_scores: dict[tuple[str, str], float] = {}
 
 
 @nni.trace
@@ -217,10 +213,10 @@ def fine_tune(
             accuracies.
     """
     pairs = [pair for model in models if (pair := _labelled(model)) is not None]
-    if len(pairs) < _LEAST:
+    if len(pairs) < MIN_LABELS:
         raise LabelsError(
-            f"{len(pairs)} models with metrics: fine-tuning needs {_LEAST} or more, say 50, that "
-            "an evaluator has trained"
+            f"{len(pairs)} models with metrics: fine-tuning needs {MIN_LABELS} or more, say 50, "
+            "that an evaluator has trained"
         )
     graphs = [to_graph(model, input_shape) for model, _ in pairs]
     return estimator(checked_weights(weights)).fine_tune(
@@ -243,7 +239,6 @@ def _labelled(model: Any) -> tuple[Any, float] | None:
     return None if metric is None else (model, float(metric))
 
 
-@lru_cache(maxsize=4)
 def estimator(weights: str) -> Gennape:
     """The estimator of some weights, loaded once a process.
 
@@ -251,7 +246,7 @@ def estimator(weights: str) -> Gennape:
         WeightsError: if this machine has no such weights.
     """
     try:
-        return Gennape.from_pretrained(weights)
+        return remembered.estimator(weights)
     except WeightsError as error:
         raise WeightsError(
             f"{error} (a trial looks for the folder on the machine that it runs on)"
@@ -284,11 +279,5 @@ def checked_weights(weights: str) -> str:
 
 def remembered_score(graph: ComputeGraph, weights: str) -> float:
     """The score of a graph; equal graphs are scored once a process."""
-    key = weights, graph.hash
-    score = _scores.get(key)
-    if score is None:
-        score = float(estimator(weights).score(graph).score)
-        if len(_scores) >= _REMEMBERED:
-            del _scores[next(iter(_scores))]
-        _scores[key] = score
-    return score
+    estimator(weights)  # says what to do about weights that are missing on this machine
+    return remembered.remembered_scores(weights, {graph.hash: graph})[graph.hash]

@@ -7,7 +7,6 @@ import sys
 
 from torch import nn
 
-from gennape_plugin.adapters.naslib import SPACES, graph_of, hash_of, is_naslib_graph
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.hooks import Example, hookimpl
@@ -27,7 +26,11 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
         ArchitectureError: if no architecture is set.
         InvalidInputError: for an unparsed graph of a space without encoding.
     """
-    if "naslib" not in sys.modules or not is_naslib_graph(architecture):
+    if "naslib" not in sys.modules:
+        return None
+    from gennape_plugin.adapters.naslib import SPACES, graph_of, hash_of, is_naslib_graph
+
+    if not is_naslib_graph(architecture):
         return None
     kind = str(getattr(architecture, "get_type", str)())
     # Made as a graph of its own, TransNAS-Bench numbers operations by another table.

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from torch import nn
 
-from gennape_plugin.adapters.nni import default_input_shape, hub_space, native_graph
-from gennape_plugin.adapters.torch import capture
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import GennapeError, InvalidInputError
 from gennape_plugin.hooks import Example, hookimpl
@@ -59,6 +57,8 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
 
 def _native(model: Any, sample: Mapping[str, Any], example: Example) -> Capture | Example:
     """A graph from the sample, or else what the module reads."""
+    from gennape_plugin.adapters.nni import default_input_shape, hub_space, native_graph
+
     space = hub_space(model.trace_symbol, model.trace_args, model.trace_kwargs)
     if space is None:
         return example
@@ -71,6 +71,8 @@ def _native(model: Any, sample: Mapping[str, Any], example: Example) -> Capture 
 
 
 def _captured(space: Any, example: Example) -> Capture:
+    from gennape_plugin.adapters.torch import capture
+
     try:
         module = space.executable_model()
     except GennapeError:

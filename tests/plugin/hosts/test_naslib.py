@@ -14,10 +14,10 @@ from gennape_plugin.hosts.evaluators import evaluator
 from gennape_plugin.hosts.naslib import (
     GennapePredictor,
     ZeroCostScores,
-    estimator_of,
     register,
     score_encodings,
 )
+from gennape_plugin.hosts.remembered import estimator
 
 RNG = random.Random(0)
 ENCODINGS = [tuple(RNG.randrange(5) for _ in range(6)) for _ in range(24)]
@@ -113,7 +113,7 @@ def test_zero_cost_scores_are_made_as_they_are_asked_for() -> None:
     key = str(ENCODINGS[0])
     assert len(scores) == 0
     assert key in scores
-    expected = estimator_of("gennape-nb101").score(GRAPHS[0]).score
+    expected = estimator("gennape-nb101").score(GRAPHS[0]).score
     assert scores[key] == {"gennape": {"score": expected}, "val_accuracy": expected}
     numpy_key = str(tuple(np.int64(n) for n in ENCODINGS[0]))
     assert numpy_key != key

@@ -29,6 +29,7 @@ from gennape_plugin import Gennape
 from gennape_plugin.architectures import to_graph
 from gennape_plugin.hooks import hookimpl, plugins
 from gennape_plugin.hosts import nni as host
+from gennape_plugin.hosts import remembered
 from gennape_plugin.hosts.evaluators import evaluator
 from gennape_plugin.hosts.nni import GennapeEvaluator, GennapeProfiler, fine_tune
 
@@ -73,12 +74,12 @@ def scored():
         def gennape_scored(self, graphs):
             self.graphs.extend(graph.hash for graph in graphs)
 
-    host._scores.clear()
+    remembered._known.cache_clear()
     observer = Observer()
     plugins().register(observer)
     yield observer.graphs
     plugins().unregister(observer)
-    host._scores.clear()
+    remembered._known.cache_clear()
 
 
 @pytest.mark.parametrize("strategy", [Random, RegularizedEvolution])
@@ -278,7 +279,7 @@ def test_by_name(weights) -> None:
 def test_another_release_is_a_warning(monkeypatch) -> None:
     version = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "3.9" if name == "nni" else version(name))
-    spec = importlib.util.spec_from_file_location("host_of_another_release", host.__file__)
+    spec = importlib.util.spec_from_file_location("gennape_plugin.hosts.again", host.__file__)
     assert spec is not None
     assert spec.loader is not None
     with pytest.warns(RuntimeWarning, match=r"NNI 3\.9 is installed.*tested with 3\.0"):
