@@ -25,6 +25,9 @@ if "gennape_plugin.core" in sys.modules:
     )
 install_import_hook("gennape_plugin.core", "beartype.beartype")
 
+# The contracts that the package ships: their asserts explain themselves as those of tests do.
+pytest.register_assert_rewrite("gennape_plugin.testing")
+
 # No deadline: the first call into torch is slow on any machine.
 hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

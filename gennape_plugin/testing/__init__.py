@@ -17,7 +17,7 @@ and in a test file, a subclass for each thing that the plugin brings::
         def invalid(self):
             return ["", "64-64", {"width": -1}]
 
-The contracts are what the built-in families, members and sources are held to.
+The built-in families and members are held to these contracts too.
 """
 
 import pytest

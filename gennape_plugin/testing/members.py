@@ -38,9 +38,10 @@ class MemberContract:
         self, member: Member, graphs: Sequence[ComputeGraph], estimator: Gennape
     ) -> None:
         """The same for a graph alone as within a batch; accuracies are fractions."""
-        together = self._outputs(estimator, member, graphs)
+        made = _with(estimator, member, graphs)
+        together = _outputs(made, graphs)
         assert all(abs(value) < float("inf") for value in together)
-        alone = [self._outputs(estimator, member, [graph])[0] for graph in graphs]
+        alone = [_outputs(made, [graph])[0] for graph in graphs]
         assert together == pytest.approx(alone, rel=1e-4, abs=1e-4)
 
     def test_the_order_of_nodes_does_not_matter(
@@ -49,8 +50,9 @@ class MemberContract:
         """Equal networks get equal outputs, however their nodes are numbered."""
         shuffled = [_renumbered(graph, random.Random(i)) for i, graph in enumerate(graphs)]
         assert any(a != b for a, b in zip(shuffled, graphs, strict=True))
-        expected = self._outputs(estimator, member, graphs)
-        assert self._outputs(estimator, member, shuffled) == pytest.approx(expected, rel=1e-3)
+        made = _with(estimator, member, graphs)
+        expected = _outputs(made, graphs)
+        assert _outputs(made, shuffled) == pytest.approx(expected, rel=1e-3)
 
     def test_it_is_saved_and_loaded(
         self, member: Member, graphs: Sequence[ComputeGraph], estimator: Gennape, tmp_path: Path
@@ -67,10 +69,13 @@ class MemberContract:
             assert one.members["contract"] == two.members["contract"]
         assert "contract" not in estimator.model.members
 
-    @staticmethod
-    def _outputs(estimator: Gennape, member: Member, graphs: Sequence[ComputeGraph]) -> list[float]:
-        made = estimator.with_member("contract", member, in_score=False)
-        return [p.members["contract"] for p in made.score_many(graphs)]
+
+def _with(estimator: Gennape, member: Member, graphs: Sequence[ComputeGraph]) -> Gennape:
+    return estimator.with_member("contract", member, in_score=False, reference=graphs)
+
+
+def _outputs(made: Gennape, graphs: Sequence[ComputeGraph]) -> list[float]:
+    return [p.members["contract"] for p in made.score_many(graphs)]
 
 
 def _renumbered(graph: ComputeGraph, rng: random.Random) -> ComputeGraph:

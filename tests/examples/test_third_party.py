@@ -56,4 +56,4 @@ def test_it_keeps_the_contracts(environment, tmp_path) -> None:
         environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout
-    assert "14 passed" in done.stdout
+    assert "18 passed" in done.stdout

@@ -4,9 +4,10 @@ import pytest
 from gennape_plain.family import Plain
 from gennape_plain.member import Depth
 
-from gennape_plugin import Gennape
+from gennape_plugin import Gennape, families
 from gennape_plugin.cli import main
-from gennape_plugin.testing import FamilyContract, MemberContract
+from gennape_plugin.hooks import Example
+from gennape_plugin.testing import FamilyContract, MemberContract, SourceContract
 
 
 class TestPlain(FamilyContract):
@@ -23,6 +24,26 @@ class TestDepth(MemberContract):
     @pytest.fixture
     def member(self):
         return Depth()
+
+
+class TestEncodings(SourceContract):
+    """Encodings are read by the package's own plugin, which knows the families of all."""
+
+    @pytest.fixture
+    def plugin(self):
+        return families
+
+    @pytest.fixture
+    def architectures(self):
+        return [("plain:16 M 32", Example())]
+
+    @pytest.fixture
+    def references(self):
+        return ["plain:16 M 32"]
+
+    @pytest.fixture
+    def broken(self):
+        return [("plain:16 x", Example())]
 
 
 def test_deeper_networks_score_higher_with_it(estimator: Gennape) -> None:

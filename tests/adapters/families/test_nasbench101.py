@@ -118,7 +118,7 @@ def test_parameters(rows: list[dict[str, Any]]) -> None:
 
 
 def test_module_and_graph_are_the_same_network() -> None:
-    for arch in some_cells(5):
+    for arch in some_cells(15):
         assert_twins(FAMILY, arch)
 
 

@@ -138,7 +138,7 @@ def test_sampler() -> None:
 
 
 def test_module_and_graph_are_the_same_network() -> None:
-    for skeleton in some_skeletons(10):
+    for skeleton in some_skeletons(25):
         assert_twins(FAMILY, skeleton)
 
 

@@ -159,7 +159,7 @@ def test_sampler() -> None:
 
 
 def test_module_and_graph_are_the_same_network() -> None:
-    for cell in some_cells(10):
+    for cell in some_cells(25):
         assert_twins(FAMILY, cell)
 
 
