@@ -27,7 +27,7 @@ from gennape_plugin.adapters.naslib import graph_of
 from naslib.predictors.ensemble import Ensemble
 from naslib.predictors.zerocost import ZeroCost
 from naslib.search_spaces.nasbench201.graph import NasBench201SearchSpace
-from naslib_nb201 import Encoding, Label, graphs, read_table
+from naslib_nb201 import Encoding, Label, earlier, graphs, read_table
 from scipy.stats import kendalltau
 
 from gennape_plugin.hosts.naslib import GennapePredictor
@@ -141,9 +141,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = args.out.read_text().splitlines() if args.out.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = earlier(args.out)
     done = {(row["predictor"], row["labels"], row["seed"]) for row in rows}
 
     def keep(name: str, labels: int, seed: int, found: Any, fit: float, query: float) -> None:

@@ -34,7 +34,7 @@ import torch
 from fvcore.common.config import CfgNode
 from gennape_plugin.adapters.naslib import graph_of
 from naslib.optimizers import Bananas, Npenas
-from naslib_nb201 import Encoding, Label, LightCell, dataset_api, read_table
+from naslib_nb201 import Encoding, Label, LightCell, dataset_api, earlier, read_table
 
 from gennape_plugin.hosts.naslib import ZeroCostScores, register, score_encodings
 
@@ -131,9 +131,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = args.out.read_text().splitlines() if args.out.is_file() else []
-    rows = [json.loads(line) for line in lines]
+    rows = earlier(args.out)
     done = {(r["optimizer"], r["predictor"], r["lookups"], r["seed"]) for r in rows}
 
     table = read_table(args.data)

@@ -90,7 +90,7 @@ def _factorized_reduce(b: GraphBuilder, x: int, channels: int) -> int:
     x = b.append(node_of("relu", shape), (x,))
     half = conv_node(shape, channels // 2, 1, 2)
     even = b.append(half, (x,))
-    rest = _shifted(shape)
+    rest = shifted(shape)
     odd = b.append(rest, (x,))
     odd = b.append(conv_node(rest.shape, channels // 2, 1, 2), (odd,))
     join = node_of("concat", half.shape, half.shape, dim=1)
@@ -99,7 +99,7 @@ def _factorized_reduce(b: GraphBuilder, x: int, channels: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _shifted(shape: Shape) -> Node:
+def shifted(shape: Shape) -> Node:
     """``x[:, :, 1:, 1:]``."""
     batch, channels, height, width = shape
     spec = ((2, 1, height, 1), (3, 1, width, 1))

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gennape_plugin.adapters.families._conv_norm import concat, unary
+from gennape_plugin.adapters.families._darts import shifted
 from gennape_plugin.adapters.families.base import conv_node
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.graph import ComputeGraph
@@ -164,7 +165,7 @@ def factorized_reduce(b: GraphBuilder, x: int, channels: int) -> int:
     pad = _padded(shape)
     padded = b.append(pad, (x,))
     even = b.append(conv_node(shape, channels // 2, 1, 2), (x,))
-    odd = b.append(_shifted(pad.shape), (padded,))
+    odd = b.append(shifted(pad.shape), (padded,))
     odd = b.append(conv_node(b.nodes[odd].shape, channels // 2, 1, 2), (odd,))
     return unary(b, "batch_norm", concat(b, (even, odd)))
 
@@ -176,12 +177,3 @@ def _padded(shape: Shape) -> Node:
     attrs: dict[str, AttrValue] = {"padding": (0, 1, 0, 1), "mode": "constant", "value": 0.0}
     out = (batch, channels, height + 1, width + 1)
     return make_node("pad", attrs, (shape,), in_axis=1, out_shape=out)
-
-
-@lru_cache(maxsize=256)
-def _shifted(shape: Shape) -> Node:
-    """``x[:, :, 1:, 1:]``."""
-    batch, channels, height, width = shape
-    spec = ((2, 1, height, 1), (3, 1, width, 1))
-    out = (batch, channels, height - 1, width - 1)
-    return make_node("slice", {"spec": spec}, (shape,), in_axis=1, out_shape=out)
