@@ -1,5 +1,6 @@
 """All networks of torchvision, of every task."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -49,23 +50,39 @@ def imported() -> Any:
         InvalidInputError: if it cannot be imported.
     """
     try:
-        torch.ops.torchvision.nms  # noqa: B018
-    except (AttributeError, RuntimeError):
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.impl("nms", suppressed, "CPU")
-        _libraries.append(library)
-    try:
-        from torchvision import extension, models, ops
+        try:
+            from torchvision import extension, models, ops
+        except RuntimeError:  # it registers shapes of operators that did not load
+            _define_operators()
+            from torchvision import extension, models, ops
     except (ImportError, RuntimeError) as error:
         raise InvalidInputError(
             f"torchvision cannot be imported ({error}): pip install torchvision, in the version "
             "that belongs to this torch"
         ) from error
+    # Asked of the kernel and not of the schema, which others define to import torchvision.
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::nms", "CPU"):
+        library = torch.library.Library("torchvision", "IMPL")
+        library.impl("nms", suppressed, "CPU")
+        _libraries.append(library)
     if not extension._has_ops():
         ops.boxes._assert_has_ops = lambda: None  # ours stands in
     return models
+
+
+def _define_operators() -> None:
+    """Makes a torchvision importable whose compiled operators do not load.
+
+    Never before an import has failed: operators that load define their own schemas, and a second
+    definition is an error.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # what the failed import left
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _libraries.append(library)
 
 
 def suppressed(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:

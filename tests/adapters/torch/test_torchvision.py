@@ -3,15 +3,14 @@
 import pytest
 import torch
 from gennape_plugin.adapters.torch import capture
+from gennape_plugin.core.errors import InvalidInputError
 
-try:  # a build of torchvision for another torch lacks its operators, but not its networks
-    torch.ops.torchvision.nms  # noqa: B018
-except (AttributeError, RuntimeError):
-    _library = torch.library.Library("torchvision", "DEF")
-    for _name in ("nms", "qnms"):
-        _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+from gennape_plugin.zoo.torchvision_models import imported
 
-models = pytest.importorskip("torchvision.models", exc_type=ImportError)
+try:
+    models = imported()
+except InvalidInputError as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 #: Billions of multiply-adds as published with torchvision's weights, at the size given.
 PUBLISHED = {
