@@ -1,6 +1,5 @@
 """One network captured: what came of it, how long it took and how much memory."""
 
-import gc
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -108,7 +107,6 @@ def _capture(record: Record, sample: Sample, compare_fx: bool) -> None:
     if compare_fx:
         _compare(record, sample)
     record.seconds = min(record.seconds, *(_timed(ours)[1] for _ in range(_TURNS - 1)))
-    gc.collect()
     tracemalloc.start()
     try:
         ours()

@@ -121,7 +121,7 @@ class TestLearning:
             store,
             accuracy,
             names=[name],
-            epochs=150 if name == "kgnn" else 400,
+            epochs=100 if name == "kgnn" else 200,
             progress=lambda *report: seen.append(report),
         )
         before = kendall_tau_b(accuracy, model.outputs(store)[name][ROWS])

@@ -200,7 +200,9 @@ SETTINGS = {
     "encoder": {"width": 32, "layers": 1, "heads": 2, "hidden": 8},
     "contrastive": {"epochs": 5, "batch_size": 32, "eigenvalues": 4},
     "heads": {"epochs": 1, "hidden": 8, "layers": 1},
+    "pairwise": {"epochs": 1, "hidden": 8, "layers": 1},
     "grid": {"cl+fcm": [[3, 2.0]], "cl+fcm+t": [[3, 2.0]]},
+    "ranker": {"skeletons": 100, "trees": 10, "leaves": 4},
 }
 
 

@@ -10,6 +10,8 @@ from gennape_plugin.comparators import COMPARATORS, table3_comparators
 from gennape_plugin.labels import read_labels
 from gennape_plugin.protocol import split_nasbench101
 
+pytestmark = pytest.mark.xdist_group("comparators")  # its fixtures are made in one worker
+
 
 @pytest.fixture(scope="module")
 def result(labels):
@@ -111,6 +113,7 @@ def test_nothing_above_the_cut(tmp_path):
         table3_comparators(write_rows(tmp_path / "labels.jsonl", rows), epochs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_short_run_on_the_real_labels(data_dir):
     """Two epochs over a tenth of the labels rank cells already, far from what all of it gives."""

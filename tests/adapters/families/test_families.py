@@ -47,7 +47,7 @@ def test_description(space: Family[Any]) -> None:
 class TestBuiltIn(FamilyContract):
     """What plugins' families are held to; networks even to the order of their nodes."""
 
-    draws = 6
+    draws = 4
 
     @pytest.fixture(params=list(families()))
     def family(self, request: pytest.FixtureRequest) -> Family[Any]:

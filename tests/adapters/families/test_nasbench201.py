@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from gennape_plugin.adapters.families.nasbench201 import EDGES, OPERATIONS, Cell201, NASBench201
+from gennape_plugin.adapters.families.nasbench201 import OPERATIONS, Cell201, NASBench201
 from gennape_plugin.core.errors import ArchitectureError
 from gennape_plugin.core.graph import ComputeGraph
 from twins import assert_twins
@@ -198,11 +198,8 @@ def test_encoding_of_a_row() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_module_and_graph_are_the_same_network(variant: str) -> None:
-    rng = random.Random(0)
-    cells = [uniform(op) for op in NOT_NONE]
-    cells += [FAMILY.parse([rng.choice(NOT_NONE) for _ in EDGES]) for _ in range(6)]
-    for cell in cells:
-        assert_twins(FAMILY, cell, variant=variant)
+    for op in NOT_NONE:
+        assert_twins(FAMILY, uniform(op), variant=variant)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

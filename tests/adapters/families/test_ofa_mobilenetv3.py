@@ -67,10 +67,11 @@ def rows(data_dir: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.data
-def test_recorded_parameters_and_multiply_adds(rows: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_recorded_parameters_and_multiply_adds(rows: list[dict[str, Any]], every: int) -> None:
     """Both columns count exactly what a graph counts, batch norm's two parameters included."""
     assert len(rows) > 2000
-    for row in rows:
+    for row in rows[::every]:
         arch = FAMILY.parse(FAMILY.encoding_of(row))
         graph = FAMILY.graph(arch)
         assert (graph.params, graph.macs) == (row["params"], row["macs"])
@@ -261,11 +262,9 @@ def test_sampler() -> None:
 
 
 def some() -> list[MobileNetV3Arch]:
-    rng = random.Random(0)
     archs = [SMALLEST, LARGEST, FAMILY.parse(native(5, 4, 3, width_mult=1.0, r=128))]
     # 156 and 196 leave maps of odd sides.
-    archs += [FAMILY.parse(native(3, 6, 2, r=side)) for side in (156, 196, 256)]
-    return archs + [FAMILY.sample(rng) for _ in range(6)]
+    return archs + [FAMILY.parse(native(3, 6, 2, r=side)) for side in (156, 196, 256)]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

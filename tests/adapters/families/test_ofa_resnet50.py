@@ -84,10 +84,11 @@ def counted(graph: ComputeGraph) -> int:
 
 
 @pytest.mark.data
-def test_recorded_parameters_and_flops(rows: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_recorded_parameters_and_flops(rows: list[dict[str, Any]], every: int) -> None:
     """Both agree exactly on all rows that give every width."""
     seen = Counter[str]()
-    for row in rows:
+    for row in rows[::every]:
         if None in row["w"]:
             continue
         graph = FAMILY.graph(FAMILY.parse(FAMILY.encoding_of(row)))
@@ -95,7 +96,7 @@ def test_recorded_parameters_and_flops(rows: list[dict[str, Any]]) -> None:
         assert graph.params == row.get("params", graph.params)
         if "flops" in row:
             assert counted(graph) == row["flops"]
-    assert min(seen["params"], seen["flops"]) > 3500
+    assert min(seen["params"], seen["flops"]) > 3500 / every
 
 
 @pytest.mark.data
@@ -299,10 +300,9 @@ def test_sampler() -> None:
 
 
 def some() -> list[ResNet50Arch]:
-    rng = random.Random(0)
     # 156, 196 and 236 leave maps of odd sides, which the shortcuts' pools round up.
     odd = [FAMILY.parse(native(1, 0.25, 1, r=side)) for side in (128, 156, 196, 236)]
-    return [SMALLEST, LARGEST, *odd, *(FAMILY.sample(rng) for _ in range(5))]
+    return [SMALLEST, LARGEST, *odd]
 
 
 def test_module_and_graph_are_the_same_network() -> None:

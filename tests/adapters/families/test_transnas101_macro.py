@@ -14,7 +14,6 @@ from gennape_plugin.core.errors import ArchitectureError
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from twins import assert_twins
 
 FAMILY = TransNAS101Macro()
 #: The example of the benchmark's description.
@@ -135,11 +134,6 @@ def test_sampler() -> None:
 
 
 # -- the network ------------------------------------------------------------------------------
-
-
-def test_module_and_graph_are_the_same_network() -> None:
-    for skeleton in some_skeletons(25):
-        assert_twins(FAMILY, skeleton)
 
 
 def counted_by_hand(skeleton: MacroSkeleton, classes: int) -> tuple[int, int]:

@@ -531,6 +531,7 @@ def test_every_refusal_is_one_of_ours() -> None:
 # -- NAS-Bench-201 --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_proxies_rank_cells_the_right_way_round(data_dir: Path) -> None:
     space = family("nasbench201")
     with gzip.open(data_dir / "nasbench201.jsonl.gz", "rt") as lines:
