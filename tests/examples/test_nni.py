@@ -13,7 +13,6 @@ import pytest
 from gennape_plugin.architectures import to_graph
 from gennape_plugin.hosts.nni import estimator
 
-pytestmark = pytest.mark.xdist_group("nni")
 nni.silence_stdout()  # it logs at exit, when pytest has closed the stream
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one worker, so that the wheel is built once
-
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     """Run a command, offline and away from the sources, and return what it printed."""

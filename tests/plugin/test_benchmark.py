@@ -22,8 +22,6 @@ from gennape_plugin.estimator import weights_folder
 from gennape_plugin.label_sets import LABEL_SETS
 from gennape_plugin.pools import BASELINES, read_pool
 
-pytestmark = pytest.mark.xdist_group("benchmark")  # its fixtures are made in one worker
-
 WEIGHTS = [weights_folder("gennape-nb101")]
 
 

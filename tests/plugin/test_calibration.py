@@ -17,8 +17,6 @@ from gennape_plugin.cli import main
 from gennape_plugin.estimator import weights_folder
 from gennape_plugin.label_sets import LABEL_SETS
 
-pytestmark = pytest.mark.xdist_group("calibration")  # its fixtures are made in one worker
-
 
 def rows(name: str, count: int, label: str, encode, top: float) -> list[dict[str, object]]:
     space, rng = family(name), random.Random(0)

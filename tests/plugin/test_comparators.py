@@ -10,8 +10,6 @@ from gennape_plugin.comparators import COMPARATORS, table3_comparators
 from gennape_plugin.labels import read_labels
 from gennape_plugin.protocol import split_nasbench101
 
-pytestmark = pytest.mark.xdist_group("comparators")  # its fixtures are made in one worker
-
 
 @pytest.fixture(scope="module")
 def result(labels):

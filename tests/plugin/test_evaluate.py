@@ -15,8 +15,6 @@ from gennape_plugin.evaluate import BASELINES, METRICS, evaluate
 from gennape_plugin.labels import read_labels
 from gennape_plugin.protocol import split_nasbench101
 
-pytestmark = pytest.mark.xdist_group("evaluate")  # its fixtures are made in one worker
-
 MEMBERS = ["cl", "cl+fcm+t", "kgnn"]
 TARGET = "c10_test_acc_200ep"
 

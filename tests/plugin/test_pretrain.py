@@ -20,8 +20,6 @@ from gennape_plugin.pretrain_config import CLUSTERED, GRID, PretrainConfig, read
 from gennape_plugin.protocol import split_nasbench101
 from gennape_plugin.ranker_training import RankerConfig
 
-pytestmark = pytest.mark.xdist_group("pretrain")  # its fixtures are made in one worker
-
 TINY = PretrainConfig(
     encoder=EncoderConfig(width=32, layers=2, heads=2, hidden=16),
     contrastive=ContrastiveConfig(epochs=2, batch_size=32, eigenvalues=8, projection=8),

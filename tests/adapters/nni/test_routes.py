@@ -12,8 +12,6 @@ from nni.nas.hub.pytorch.nasnet import NDS
 from nni.nas.space import SimplifiedModelSpace
 from nni_spaces import drawn
 
-pytestmark = pytest.mark.xdist_group("nni")
-
 SMALL_WIDTHS = (16, 16, 16, 16, 32, 32, 64, 64, 128)
 #: Small networks of every space.
 SMALL: dict[str, tuple[type, dict[str, Any]]] = {

@@ -33,8 +33,6 @@ from gennape_plugin.hosts import remembered
 from gennape_plugin.hosts.evaluators import evaluator
 from gennape_plugin.hosts.nni import GennapeEvaluator, GennapeProfiler, fine_tune
 
-pytestmark = pytest.mark.xdist_group("nni")
-
 SHAPE = (3, 16, 16)
 
 

@@ -13,7 +13,6 @@ import pytest
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("nni"),
     pytest.mark.skipif(not Path("/proc").is_dir(), reason="left processes are found in /proc"),
 ]
 

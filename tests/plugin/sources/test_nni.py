@@ -22,8 +22,6 @@ from gennape_plugin.architectures import capture_any, to_graph
 from gennape_plugin.hooks import Example
 from gennape_plugin.sources.nni import ROUTE
 
-pytestmark = pytest.mark.xdist_group("nni")
-
 SHAPE = (3, 16, 16)
 EXAMPLE = Example(SHAPE)
 
