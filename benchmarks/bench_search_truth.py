@@ -24,13 +24,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from bench_search import LABELS, labelled
+from gennape_plugin.adapters.families.base import Family
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.search import Goal, Scores, Search
 
 from gennape_plugin import Gennape
 from gennape_plugin.familiarity import Novelty
-from gennape_plugin.families import Family, family
+from gennape_plugin.families import family
 from gennape_plugin.modes import joined
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2

@@ -115,7 +115,10 @@ def tuned_paper(model: GennapeModel, pool: Pool, seeds: Sequence[int]) -> Figure
     accuracy = torch.from_numpy(pool.truth).float()
     runs: dict[str, list[dict[str, float]]] = {}
     for seed, (known, rest) in zip(seeds, draws(len(pool.truth), seeds), strict=True):
-        tuned = fine_tune_paper(model, pool.store, known, accuracy[known], seed=seed)
+        # Also CL and CL+FCM, which are in its tables but not in its ensemble.
+        tuned = fine_tune_paper(
+            model, pool.store, known, accuracy[known], seed=seed, names=list(model.members)
+        )
         found = tuned.predict(pool.store.take(rest)).members
         truth = pool.truth[rest]
         scores = {name: values.double().numpy() for name, values in found.items()}
