@@ -42,12 +42,5 @@ class WeightsError(GennapeError, ValueError):
     """A weights file is damaged, or does not fit this version of the package."""
 
 
-class NotFittedError(GennapeError, ValueError, AttributeError):
-    """An estimator was asked for something that it has not learned yet.
-
-    Inherits what scikit-learn's own ``NotFittedError`` inherits.
-    """
-
-
 class PluginError(GennapeError, RuntimeError):
     """A plugin failed, or two of them disagree."""

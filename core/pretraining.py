@@ -42,6 +42,10 @@ class ContrastiveConfig:
     flops_weight: float = 1.0
     clip: float = 5.0
 
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise InvalidInputError(f"{self.epochs} contrastive epochs: give 0 or more")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)

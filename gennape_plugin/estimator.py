@@ -203,8 +203,11 @@ class Gennape:
         Raises:
             LabelsError: for accuracies that are too few, all equal, not finite, or fractions
                 where percent are expected.
+            InvalidInputError: for another mode, or a seed that no generator takes.
         """
         check_mode(mode)
+        if not 0 <= seed < 1 << 31:
+            raise InvalidInputError(f"seed is {seed}: give one from 0 to {(1 << 31) - 1}")
         chunks = _chunks(architectures, input_shape, 512)
         named = [pair for chunk in chunks for pair in chunk]
         percent = checked_accuracies(accuracies, len(named), fractions=fractions)

@@ -45,7 +45,7 @@ def gennape_resolve(reference: str) -> tuple[str, object] | None:
 
 
 def _encoding(text: str) -> object:
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "[")):
         return text
     try:
         return json.loads(text)

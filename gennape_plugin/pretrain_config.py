@@ -76,6 +76,8 @@ class PretrainConfig:
             raise InvalidInputError(
                 f"choose_on is {self.choose_on!r}: give 'validation_1' or 'validation_2'"
             )
+        if not 0 <= self.seed < 1 << 32:
+            raise InvalidInputError(f"seed is {self.seed}: give one from 0 to {(1 << 32) - 1}")
         unknown = [name for name in self.baselines if name not in CONVOLUTIONS]
         if unknown:
             raise InvalidInputError(

@@ -51,10 +51,6 @@ def _reads(member: Member | Block) -> tuple[int, ...]:
     return member.inputs if isinstance(member, Block) else member.step.reads
 
 
-def _results(member: Member | Block) -> tuple[int, ...]:
-    return member.outputs if isinstance(member, Block) else (member.step.value,)
-
-
 class _Writer:
     """Writes statements, and keeps track of which variable holds which value."""
 

@@ -7,7 +7,7 @@ is dropped when the folder is opened again.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +82,13 @@ class RunFolder:
     def write(self, name: str, data: object) -> None:
         """Write a JSON file, whole or not at all."""
         self.write_text(name, json.dumps(data, separators=(",", ":")) + "\n")
+
+    def keep_only(self, part: str, names: Set[str]) -> None:
+        """Delete the files of a folder in it that are not among ``names``."""
+        folder = self.path / part
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if file.is_file() and file.name not in names:
+                file.unlink()
 
     def write_text(self, name: str, content: str) -> None:
         """Write a file, whole or not at all.

@@ -25,8 +25,6 @@ METRICS: Final[Mapping[str, Callable[..., float]]] = {
 }
 #: Names of combined scores in the results.
 OURS, SINGLE, PAPER = "ours", "ours, single", "GENNAPE"
-#: Scores that use the unlabelled pool.
-POPULATION: Final = (OURS, PAPER, "PRIOR8")
 
 Figures = dict[str, dict[str, dict[str, float]]]
 

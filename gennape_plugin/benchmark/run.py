@@ -156,7 +156,9 @@ def _task(
                 return kept["value"]
         value = make()
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps({"key": key, "value": value}), encoding="utf-8")
+        partial = file.with_suffix(".partial")  # whole or not at all, as the run may be stopped
+        partial.write_text(json.dumps({"key": key, "value": value}), encoding="utf-8")
+        partial.replace(file)
         return value
 
     def zero_shot() -> dict[str, Any]:

@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`head`, say) has seen enough; Python must not fail once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print(f"\ngennape {args.command}: stopped", file=sys.stderr)
+        return 130
     except (GennapeError, OSError) as error:
         print(f"gennape {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -19,6 +19,10 @@ def run(args: argparse.Namespace) -> int:
         labels[name] = Path(path)
     if not Path(args.data).is_dir():
         raise InvalidInputError(f"{args.data} is not a folder: give the folder of labels files")
+    if args.seeds < 1 or args.resamples < 1:
+        raise InvalidInputError(
+            f"--seeds {args.seeds} --resamples {args.resamples}: give 1 or more of each"
+        )
     config = BenchmarkConfig(
         seeds=tuple(range(args.seeds)),
         resamples=args.resamples,

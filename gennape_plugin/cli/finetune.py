@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
+from gennape_plugin.core.few_shot import MIN_LABELS
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 from gennape_plugin.families import family
 from gennape_plugin.labels import accuracies, read_labels
@@ -19,9 +20,10 @@ def run(args: argparse.Namespace) -> int:
     rows = read_labels(args.labels, space)
     archs, values = accuracies(rows, args.column, args.labels, fractions=args.fractions)
     if args.samples is not None:
-        if args.samples > len(archs):
+        if not MIN_LABELS <= args.samples <= len(archs):
             raise InvalidInputError(
-                f"--samples {args.samples}: {args.labels} holds {len(archs)} architectures"
+                f"--samples {args.samples}: give {MIN_LABELS} or more; {args.labels} holds "
+                f"{len(archs)} architectures"
             )
         chosen = random.Random(args.seed).sample(range(len(archs)), args.samples)
         archs, values = [archs[i] for i in chosen], [values[i] for i in chosen]

@@ -12,10 +12,10 @@ from ._networks import graphs_of
 
 def run(args: argparse.Namespace) -> int:
     """Print a ranking."""
-    graphs = graphs_of(args.networks, args.input)
-    estimator = Gennape.from_pretrained(args.weights or DEFAULT_WEIGHTS, device=args.device)
     if args.mode == "paper" and not args.population:
         raise InvalidInputError("--mode paper ranks networks against each other: add --population")
+    graphs = graphs_of(args.networks, args.input)
+    estimator = Gennape.from_pretrained(args.weights or DEFAULT_WEIGHTS, device=args.device)
     if args.population:
         ranking = estimator.rank_population(graphs, mode=args.mode)
     else:
@@ -27,10 +27,16 @@ def run(args: argparse.Namespace) -> int:
         print(f"\naccuracy: {ranking[0].unit}; +-: among members")
         if args.population:
             print("score: normal score among these networks")
-        if any(not p.familiar and p.basis != "labels" for p in ranking):
+        strange = [p for p in ranking if not p.familiar and p.basis != "labels"]
+        if any(p.distance > 1 for p in strange):
             placed = "" if args.population else "placed by size and depth alone, and "
             print(
                 f"distance above 1: unlike the training graphs; {placed}the accuracy is an "
                 "extrapolation not to be relied on"
+            )
+        if any(p.distance <= 1 for p in strange):
+            print(
+                "? beside a smaller distance: operations that were never trained on; the accuracy "
+                "is not to be relied on"
             )
     return 0

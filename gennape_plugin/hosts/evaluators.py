@@ -26,7 +26,13 @@ def gennape_evaluator(framework: str, options: Mapping[str, Any]) -> object | No
     if framework not in HOSTS:
         return None
     module, name = HOSTS[framework]
-    make: Callable[..., object] = getattr(import_module(module), name)
+    try:
+        make: Callable[..., object] = getattr(import_module(module), name)
+    except ImportError as error:
+        raise InvalidInputError(
+            f"the evaluator for {framework} cannot be imported ({error}): install {framework}, "
+            "see docs/hosts"
+        ) from error
     try:
         return make(**options)
     except TypeError as error:

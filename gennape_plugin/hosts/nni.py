@@ -236,7 +236,14 @@ def _labelled(model: Any) -> tuple[Any, float] | None:
         )
     if isinstance(metric, Mapping):
         metric = metric.get("default")
-    return None if metric is None else (model, float(metric))
+    if metric is None:
+        return None
+    try:
+        return model, float(metric)
+    except (TypeError, ValueError):
+        raise LabelsError(
+            f"a model's metric is {str(metric)[:60]!r}: fine-tuning needs one number, its accuracy"
+        ) from None
 
 
 def estimator(weights: str) -> Gennape:

@@ -7,6 +7,8 @@ from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 from gennape_plugin.hooks import InputShape
 
+from .limits import checked_limits
+
 if TYPE_CHECKING:
     import optuna
 
@@ -54,7 +56,7 @@ class GennapeObjective:
                 f"objectives {tuple(values)}: give some of {', '.join(DIRECTIONS)}, each once"
             )
         self._build, self._shape, self._values = build, input_shape, tuple(values)
-        self._limits = {"flops": max_flops, "params": max_params}
+        self._limits = checked_limits({"flops": max_flops, "params": max_params})
         self._estimator = Gennape.from_pretrained(weights)
 
     @property
@@ -68,7 +70,6 @@ class GennapeObjective:
         for name in ("accuracy", "flops", "params", "distance", "graph_hash"):
             trial.set_user_attr(name, getattr(p, name))
         for name, limit in self._limits.items():
-            if limit:
-                trial.set_constraint(name, getattr(p, name) / limit - 1)
+            trial.set_constraint(name, getattr(p, name) / limit - 1)
         found = tuple(float(getattr(p, name)) for name in self._values)
         return found if len(found) > 1 else found[0]

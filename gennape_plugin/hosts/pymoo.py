@@ -10,6 +10,10 @@ from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
 from gennape_plugin.hooks import InputShape
 
+from .limits import checked_limits
+
+_Ints = np.ndarray[Any, np.dtype[np.int_]]
+
 #: Sign of each objective: pymoo minimises.
 _SIGNS: Final = {"score": -1.0, "flops": 1.0, "params": 1.0}
 
@@ -50,20 +54,17 @@ class GennapeProblem(Problem):
             InvalidInputError: for other objectives, or bounds that do not fit.
             WeightsError: if there are no such weights.
         """
-        if not objectives or set(objectives) - _SIGNS.keys():
+        if (
+            not objectives
+            or len(set(objectives)) < len(objectives)
+            or set(objectives) - _SIGNS.keys()
+        ):
             raise InvalidInputError(
-                f"objectives {tuple(objectives)}: give some of {', '.join(_SIGNS)}"
+                f"objectives {tuple(objectives)}: give some of {', '.join(_SIGNS)}, each once"
             )
-        highest = np.asarray(upper, dtype=int)
-        lowest = np.broadcast_to(np.asarray(lower, dtype=int), highest.shape)
-        if highest.ndim != 1 or not highest.size or (lowest > highest).any():
-            raise InvalidInputError(
-                f"bounds {lower} to {upper}: give a largest value for each variable, none below "
-                "the smallest"
-            )
+        lowest, highest = _bounds(lower, upper)
         self._decode, self._shape, self._objectives = decode, input_shape, tuple(objectives)
-        limits = {"flops": max_flops, "params": max_params}
-        self._limits = {name: limit for name, limit in limits.items() if limit}
+        self._limits = checked_limits({"flops": max_flops, "params": max_params})
         self._estimator = Gennape.from_pretrained(weights)
         super().__init__(
             n_var=highest.size,
@@ -87,3 +88,18 @@ class GennapeProblem(Problem):
             out["G"] = np.array(
                 [[getattr(p, k) / limit - 1 for k, limit in self._limits.items()] for p in chosen]
             )
+
+
+def _bounds(lower: Sequence[int] | int, upper: Sequence[int]) -> tuple[_Ints, _Ints]:
+    try:
+        highest = np.asarray(upper, dtype=int)
+        lowest = np.broadcast_to(np.asarray(lower, dtype=int), highest.shape)
+        fit = highest.ndim == 1 and highest.size > 0 and bool((lowest <= highest).all())
+    except (TypeError, ValueError):
+        fit = False
+    if not fit:
+        raise InvalidInputError(
+            f"bounds {lower} to {upper}: give a largest whole number for each variable, none below "
+            "the smallest"
+        )
+    return lowest, highest

@@ -30,6 +30,8 @@ class _OverArchitectures(BaseEstimator):
     input_shape: InputShape | None
 
     def _graphs(self, X: Any) -> list[ComputeGraph]:
+        # A pandas frame would be read by the names of its columns.
+        X = X.to_numpy() if hasattr(X, "to_numpy") else X
         rows = X.tolist() if isinstance(X, np.ndarray) else X
         if isinstance(rows, str | ComputeGraph) or not hasattr(rows, "__iter__"):
             raise InvalidInputError(

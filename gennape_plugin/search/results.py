@@ -65,6 +65,9 @@ def write_results(
             except RebuildError:
                 source = ""
         rows.append(Found(name, candidate, source))
+    # Others are of an earlier, larger front.
+    folder.keep_only("graphs", {f"{row.name}.json" for row in rows})
+    folder.keep_only("modules", {f"{row.name}.py" for row in rows if row.source})
     title = result.start.graph.name or "network"
     plot = trade_off(result.start, result.front, list(result.scored.values()), title)
     folder.write_text("pareto.svg", plot)

@@ -64,8 +64,8 @@ class SearchConfig:
             start have.
     """
 
-    iterations: int = 6
-    population: int = 24
+    iterations: int = 20
+    population: int = 32
     children: int | None = None
     seed: int = 0
     engine: str = "nsga2"

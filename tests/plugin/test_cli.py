@@ -466,3 +466,39 @@ class TestProcess:
         done = process(sys.executable, "-c", code, *argv, stdout=writer)
         os.close(writer)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+class TestNumbersOutOfRange:
+    """Refused at once, not after hours."""
+
+    @pytest.mark.parametrize("option", [("--seed", -1), ("--seed", 1 << 33), ("--epochs", -3)])
+    def test_pretrain(self, capsys, tmp_path, labels, option):
+        argv = ["pretrain", "--labels", labels, "--out", tmp_path / "run", *option]
+        assert str(option[1]) in refused(capsys, *argv)
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("option", [("--samples", -1), ("--samples", 4), ("--seed", -1)])
+    def test_finetune(self, capsys, tmp_path, labels, option):
+        argv = ["finetune", "--family", "nasbench101", "--labels", labels, "--column", "test_acc"]
+        argv += ["--fractions", "--out", tmp_path / "tuned", *option]
+        assert str(option[1]) in refused(capsys, *argv)
+        assert not (tmp_path / "tuned").exists()
+
+    def test_benchmark(self, capsys, tmp_path):
+        argv = ["benchmark", "--data", tmp_path, "--out", tmp_path / "out", "--seeds", 0]
+        assert "--seeds 0" in refused(capsys, *argv)
+        assert not (tmp_path / "out").exists()
+
+
+def test_lists_are_encodings_too(capsys):
+    cell = json.dumps(["nor_conv_3x3"] * 6)
+    assert "conv 97" in run(capsys, "trace", f"nasbench201:{cell}")
+
+
+def test_interrupted(capsys, monkeypatch):
+    def stop(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gennape_plugin.cli.info.run", stop)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == "\ngennape info: stopped\n"

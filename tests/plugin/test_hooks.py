@@ -296,6 +296,12 @@ def test_gennape_evaluator(register) -> None:
     assert evaluator("mine", weights="x") == ("mine", {"weights": "x"})
 
 
+def test_the_framework_of_an_evaluator_may_be_missing(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "gennape_plugin.hosts.pymoo", None)
+    with pytest.raises(InvalidInputError, match=r"pymoo cannot be imported .* install pymoo"):
+        evaluator("pymoo")
+
+
 def test_gennape_scored(register) -> None:
     seen = []
 

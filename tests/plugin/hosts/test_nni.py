@@ -260,6 +260,8 @@ def test_what_fine_tuning_refuses(weights) -> None:
     frozen = drawn(SimplifiedModelSpace.from_model(small()), 0)
     with pytest.raises(LabelsError, match="3 models with metrics: fine-tuning needs 5"):
         fine_tune([(frozen, 90.0)] * 3 + [frozen] * 4, str(weights))
+    with pytest.raises(LabelsError, match="metric is 'high': fine-tuning needs one number"):
+        fine_tune([(frozen, "high")] * 6, str(weights))
     with pytest.raises(InvalidInputError, match="dict where a model with its metric"):
         fine_tune([{"metric": 1.0}], str(weights))
     # NNI's dictionaries of metrics, and fractions where percent are expected.

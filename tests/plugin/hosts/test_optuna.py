@@ -64,3 +64,9 @@ def test_a_network_that_cannot_be_captured_fails_its_trial_alone() -> None:
 def test_unknown_objectives(values) -> None:
     with pytest.raises(InvalidInputError, match="give some of score, flops, params, each once"):
         GennapeObjective(build, values=values)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan")])
+def test_limits_that_nothing_keeps_are_refused(limit: float) -> None:
+    with pytest.raises(InvalidInputError, match=r"max_params is .*: give more than 0"):
+        GennapeObjective(build, max_params=limit)

@@ -47,7 +47,11 @@ def test_a_search_keeps_to_the_limit_and_repeats_itself() -> None:
     [
         ({"upper": [1], "objectives": ()}, "give some of score, flops, params"),
         ({"upper": [1], "objectives": ("size",)}, "give some of score, flops, params"),
-        ({"upper": []}, "a largest value for each variable"),
+        ({"upper": [1], "objectives": ("flops", "flops")}, "each once"),
+        ({"upper": [1], "max_flops": 0}, "give more than 0"),
+        ({"upper": ["a"]}, "a largest whole number for each variable"),
+        ({"upper": [1, 1], "lower": [0, 0, 0]}, "none below the smallest"),
+        ({"upper": []}, "a largest whole number for each variable"),
         ({"upper": [1, 0], "lower": [0, 1]}, "none below the smallest"),
     ],
 )

@@ -77,3 +77,12 @@ def test_bad_input() -> None:
         regressor.fit(["no cell"] * 5, [90.0] * 5)
     with pytest.raises(InvalidInputError, match="unknown family 'x'"):
         GennapeRegressor(family="x").fit(CELLS, labels(CELLS))
+
+
+def test_columns_of_a_frame_are_architectures_and_not_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"arch": CELLS[:3]})
+    regressor = GennapeRegressor(family="nasbench201")
+    assert [g.hash for g in regressor._graphs(frame)] == [
+        g.hash for g in regressor._graphs(CELLS[:3])
+    ]

@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,12 @@ def test_far_networks_are_searched_by_size_with_a_caution(shipped: Gennape, tmp_
         assert load_graph(tmp_path / "run" / row["graph"]).hash == row["hash"]
         source = (tmp_path / "run" / row["module"]).read_text()
         compile(source, row["module"], "exec")
+    # Written again with fewer networks, nothing of the larger front is left.
+    smaller = replace(result, front=result.front[:1])
+    write_results(RunFolder(tmp_path / "run"), shipped, smaller, goal, scorer, modules=False)
+    left = sorted(path.name for path in (tmp_path / "run" / "graphs").iterdir())
+    assert left == ["01.json", "start.json"]
+    assert list((tmp_path / "run" / "modules").iterdir()) == []
     with pytest.raises(InvalidInputError, match="not to be relied on; give 'start'"):
         search(shipped, plain(), SearchConfig(min_accuracy="91"))
 
