@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gennape_plugin.cli import COMMANDS, parser
+from gennape_plugin.label_sets import LABEL_SETS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -47,3 +48,11 @@ def test_documented_options_exist() -> None:
         known = choices[command]._option_string_actions
         for option in re.findall(r"(?<!\S)(--[a-z-]+)", rest.split("#")[0]):
             assert option in known, f"gennape {command} has no {option}"
+
+
+def test_labels_of_every_family_are_described() -> None:
+    page = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
+    for name, known in LABEL_SETS.items():
+        unit = "percent" if known.percent else "fraction"
+        row = rf"^\| `{name}` \| `{re.escape(known.file)}` \| .* \| `{known.target}` \| {unit} \|$"
+        assert re.search(row, page, re.M), name
