@@ -33,7 +33,7 @@ from numpy.random import RandomState  # noqa: E402
 
 from gennape_plugin import Gennape  # noqa: E402
 from gennape_plugin.architectures import to_graph  # noqa: E402
-from gennape_plugin.hosts import nni as host  # noqa: E402
+from gennape_plugin.hosts import remembered  # noqa: E402
 from gennape_plugin.hosts.nni import GennapeEvaluator  # noqa: E402
 
 SPACES = {
@@ -64,7 +64,7 @@ class Captured(GennapeEvaluator):
 
 
 def seconds_a_model(space: Any, evaluator: Evaluator, models: int, seed: int) -> float:
-    host._scores.clear()
+    remembered.forget()
     executable = SimplifiedModelSpace.from_model(space, evaluator)
     strategy, engine = Random(seed=seed), SequentialExecutionEngine(max_model_count=models)
     start = time.perf_counter()

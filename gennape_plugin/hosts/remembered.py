@@ -28,6 +28,11 @@ def _known(weights: str) -> dict[str, float]:
     return {}
 
 
+def forget() -> None:
+    """Drop the scores, as for a measurement; estimators stay loaded."""
+    _known.cache_clear()
+
+
 def remembered_scores(weights: str, graphs: Mapping[str, ComputeGraph]) -> dict[str, float]:
     """Scores of single networks; equal graphs are scored once a process.
 

@@ -72,12 +72,12 @@ def scored():
         def gennape_scored(self, graphs):
             self.graphs.extend(graph.hash for graph in graphs)
 
-    remembered._known.cache_clear()
+    remembered.forget()
     observer = Observer()
     plugins().register(observer)
     yield observer.graphs
     plugins().unregister(observer)
-    remembered._known.cache_clear()
+    remembered.forget()
 
 
 @pytest.mark.parametrize("strategy", [Random, RegularizedEvolution])
