@@ -1,13 +1,15 @@
-"""What limits CL+T on NAS-Bench-101: pretraining length, training rows, or the labels.
+"""NAS-Bench-101: what limits CL+T (pretraining, rows, labels), and the network over segments.
 
     python benchmarks/study_nb101.py noise  --labels nasbench101.jsonl.gz
     python benchmarks/study_nb101.py rows   --labels nasbench101.jsonl.gz --run runs/seed0
     python benchmarks/study_nb101.py epochs --labels nasbench101.jsonl.gz --epochs 0 3 12
+    python benchmarks/study_nb101.py segments --labels nasbench101.jsonl.gz
 
 ``noise`` compares the two labels of cells that have both: no predictor can be expected to
 agree with one of them better than they agree with each other. ``rows`` trains the head on
 growing parts of the training set over a finished run's encoder; ``epochs`` pretrains the
-encoder for several lengths. Figures are on the second validation set, cells from 80 %.
+encoder for several lengths; ``segments`` trains the graph network over segments, as
+``gennape pretrain`` does. Figures are on the second validation set, cells from 80 %.
 """
 
 import argparse
@@ -21,14 +23,16 @@ from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.encoder import CLEncoder
 from gennape_plugin.core.metrics import mae, srcc
 from gennape_plugin.core.pretraining import ContrastiveConfig, embed, pretrain_encoder
-from gennape_plugin.core.regression import fit_heads
+from gennape_plugin.core.regression import fit_graph_network, fit_heads, predict_graphs
+from gennape_plugin.core.segment_network import SegmentNetwork
 from gennape_plugin.core.space import EmbeddingSpace
 from gennape_plugin.core.spectra import spectra
-from gennape_plugin.core.transform import FlopsTransform
+from gennape_plugin.core.transform import FlopsTransform, Standardize
 from gennape_plugin.core.weights import load_model
 from torch import Tensor
 
 from gennape_plugin.labels import Labelled, read_labels
+from gennape_plugin.pretrain_config import PretrainConfig
 from gennape_plugin.protocol import PRUNE_BELOW, Split, split_nasbench101
 
 
@@ -42,15 +46,17 @@ class Study:
         self.store = GraphStore.of(nb101.graph(rows[i].arch) for i in order)
         self.accuracy = torch.from_numpy(split.accuracy[order].astype(np.float32))
         first = len(self.train) + len(split.validation_1)
-        self.validation_1 = self._pruned(torch.arange(len(self.train), first))
-        self.validation_2 = self._pruned(torch.arange(first, len(order)))
+        self.validation_1 = self.pruned(torch.arange(len(self.train), first))
+        self.every_2 = torch.arange(first, len(order))
+        self.validation_2 = self.pruned(self.every_2)
 
-    def _pruned(self, rows: Tensor) -> Tensor:
+    def pruned(self, rows: Tensor) -> Tensor:
+        """Those of the rows that reach 80 %."""
         return rows[self.accuracy[rows] >= PRUNE_BELOW]
 
     def cl_t(self, encoder: CLEncoder, rows: Tensor, *, seed: int) -> tuple[float, float]:
         """MAE and SRCC of CL+T trained on ``rows``."""
-        rows = self._pruned(rows)
+        rows = self.pruned(rows)
         gflops, accuracy = self.store.gflops, self.accuracy
         h = embed(encoder, self.store)
         space = EmbeddingSpace(encoder.size)
@@ -128,6 +134,34 @@ def epochs_curve(args: argparse.Namespace, rows: Sequence[Labelled], split: Spli
         show(f"{epochs} contrastive epochs", found)
 
 
+def segments(args: argparse.Namespace, rows: Sequence[Labelled], split: Split) -> None:
+    """The graph network over segments; all cells of the second validation set too."""
+    study = Study(rows, split, extra=False)
+    accuracy, gflops = study.accuracy, study.store.gflops
+    chosen = study.pruned(torch.arange(len(study.train)))
+    first, second = study.validation_1, study.every_2
+    transform = Standardize.fit(accuracy[chosen], gflops[chosen])
+    found: list[Tensor] = []
+    for seed in range(args.seeds):
+        network, fitted = fit_graph_network(
+            SegmentNetwork,
+            study.store.take(chosen.tolist()),
+            transform.forward(accuracy[chosen], gflops[chosen]),
+            (study.store.take(first.tolist()), accuracy[first]),
+            config=PretrainConfig().segments,
+            seed=seed,
+        )
+        store = study.store.take(second.tolist())
+        found.append(transform.inverse(predict_graphs(network, store), store.gflops))
+        print(
+            f"seed {seed}: epoch {fitted.epoch}, SRCC {fitted.validation_srcc:.4f} on the first",
+            flush=True,
+        )
+    truth = accuracy[second]
+    for name, part in (("from 80 %", truth >= PRUNE_BELOW), ("all", truth >= 0)):
+        show(name, [(mae(truth[part], f[part]), srcc(truth[part], f[part])) for f in found])
+
+
 def _generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
@@ -135,7 +169,7 @@ def _generator() -> torch.Generator:
 def main() -> None:
     """Run one of the studies."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("study", choices=("noise", "rows", "epochs"))
+    parser.add_argument("study", choices=("noise", "rows", "epochs", "segments"))
     parser.add_argument("--labels", required=True)
     parser.add_argument("--run", default="runs/seed0")
     parser.add_argument("--epochs", type=int, nargs="+", default=[0, 3, 12])
@@ -147,6 +181,8 @@ def main() -> None:
         noise(rows, split)
     elif args.study == "rows":
         rows_curve(args, rows, split)
+    elif args.study == "segments":
+        segments(args, rows, split)
     else:
         epochs_curve(args, rows, split)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batch import GraphBatch
+from .dropout import Dropout
 from .errors import InvalidInputError
 
 
@@ -47,7 +48,7 @@ class GraphTransformerLayer(nn.Module):
         self.up = nn.Linear(width, hidden)
         self.down = nn.Linear(hidden, width)
         self.norm_2 = nn.LayerNorm(width)
-        self.rate = dropout
+        self.drop = Dropout(dropout)
 
     def forward(
         self, x: Float[Tensor, "kinds width"], batch: GraphBatch, *, views: int = 1
@@ -80,29 +81,15 @@ class GraphTransformerLayer(nn.Module):
             return mean.expand(views, -1, -1)
         # Dropout tells equal nodes apart: from here on every node of every view is computed.
         rows = member.repeat(views)
-        mixed = self._feed_forward(self.norm_1(residual[rows] + self._drop(attended[rows])))
+        mixed = self._feed_forward(self.norm_1(residual[rows] + self.drop(attended[rows])))
         starts = batch.ptr[:-1]
         offsets = torch.cat([starts + view * batch.num_nodes for view in range(views)])
         every = torch.arange(len(rows), device=x.device)
         return F.embedding_bag(every, mixed, offsets, mode="mean").view(views, batch.num_graphs, -1)
 
-    def _drop(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
-        """Dropout whose masks come four to a random 64-bit word.
-
-        Drawing masks one by one is a third of a pretraining step on a CPU. The rate is
-        met to 1/65536.
-        """
-        if not self.training or self.rate == 0:
-            return x
-        words = torch.empty(x.numel() // 4 + 1, dtype=torch.int64, device=x.device)
-        words.random_(-(1 << 63), None)
-        draws = words.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = draws >= round(self.rate * 65536) - 32768
-        return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
-
     def _feed_forward(self, x: Float[Tensor, "n width"]) -> Float[Tensor, "n width"]:
-        hidden = self._drop(F.relu(self.up(x)))
-        out: Tensor = self.norm_2(x + self._drop(self.down(hidden)))
+        hidden = self.drop(F.relu(self.up(x)))
+        out: Tensor = self.norm_2(x + self.drop(self.down(hidden)))
         return out
 
     def _attend(

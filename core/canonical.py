@@ -78,12 +78,16 @@ def canonical_hash(graph: "ComputeGraph") -> str:
     full = down.copy()
     if len(seen) < len(nodes):
         readers: dict[int, list[bytes]] = {i: [] for i, d in enumerate(down) if seen[d] > 1}
+        alone = readers.keys().isdisjoint
         for index in range(len(nodes) - 1, -1, -1):
             if index in readers:
                 full[index] = _digest(down[index] + b"".join(sorted(readers[index])))
-            for position, operand in enumerate(operands[index]):
+            reads = operands[index]
+            if alone(reads):
+                continue
+            commutative = nodes[index].op in COMMUTATIVE
+            for position, operand in enumerate(reads):
                 if operand in readers:
-                    commutative = nodes[index].op in COMMUTATIVE
                     readers[operand].append(
                         full[index] + (b"" if commutative else b"%d" % position)
                     )

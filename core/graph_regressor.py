@@ -1,10 +1,11 @@
 """The k-GNN baseline: a graph network trained end to end on accuracies."""
 
-import torch
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .batch import GraphBatch, GraphStore
+from .batch import GraphBatch
 from .layers import GraphLayers, NodeEmbedding, mean_readout
 from .quotient import quotient, unmerged
 
@@ -40,14 +41,11 @@ class GraphRegressor(nn.Module):
         out: Tensor = self.head(mean_readout(x, plan, batch))
         return out[:, 0]
 
-
-@torch.no_grad()
-def predict_graphs(
-    model: GraphRegressor, store: GraphStore, *, batch_size: int = 256
-) -> Float[Tensor, "graphs"]:
-    """Predictions for all graphs of a store."""
-    model.eval()
-    starts = range(0, len(store), batch_size)
-    return torch.cat(
-        [model(store.batch(range(s, min(s + batch_size, len(store))))) for s in starts]
-    )
+    def describe(self) -> dict[str, Any]:
+        """Sizes and convolution, from which the same architecture is made."""
+        layers = self.graph_layers
+        return {
+            "width": self.embedding.resolution.out_features * 4,
+            "layers": len(layers.layers),
+            "convolution": layers.convolution,
+        }

@@ -7,13 +7,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .batch import GraphBatch
+from .batch import GraphBatch, GraphStore
 from .errors import InvalidInputError
 from .graph_regressor import GraphRegressor
 from .heads import HeadEnsemble
 from .pairwise import PairwiseHeads
-from .space import Partition
+from .segment_network import SegmentNetwork
+from .space import EmbeddingSpace, Partition
 from .transform import TargetTransform, target_transform_from_dict
+
+#: Principal components of a segment embedding that tell familiar graphs from others.
+_SEGMENT_COMPONENTS: Final = 128
 
 
 class Member(nn.Module):
@@ -39,6 +43,17 @@ class Member(nn.Module):
     ) -> Float[Tensor, "graphs"]:
         """The member's own output for each graph."""
         raise NotImplementedError
+
+    def raw_and_distance(
+        self, batch: GraphBatch, x: Float[Tensor, "graphs features"]
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "graphs"] | None]:
+        """:meth:`raw`, and how far each graph lies from what the member has learned from.
+
+        Returns:
+            Outputs, and distances in the unit of :meth:`.EmbeddingSpace.distance` (up to 1 a
+            graph is like the training graphs); ``None`` from a member that cannot tell.
+        """
+        return self.raw(batch, x), None
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which :func:`member_of` makes the same member without weights."""
@@ -117,11 +132,13 @@ class PairwiseMember(Member):
 
 
 class GraphMember(Member):
-    """A graph network of its own (k-GNN)."""
+    """A graph network of its own, trained end to end (k-GNN)."""
 
     kind = "graph"
 
-    def __init__(self, network: GraphRegressor, transform: TargetTransform) -> None:
+    def __init__(
+        self, network: GraphRegressor | SegmentNetwork, transform: TargetTransform
+    ) -> None:
         super().__init__()
         self.network, self.transform = network, transform
 
@@ -132,15 +149,34 @@ class GraphMember(Member):
         return self.transform.inverse(self.network(batch), batch.gflops)
 
     def describe(self) -> dict[str, Any]:
-        """Sizes, convolution and target transform."""
-        layers = self.network.graph_layers
-        return {
-            "kind": self.kind,
-            "width": self.network.embedding.resolution.out_features * 4,
-            "layers": len(layers.layers),
-            "convolution": layers.convolution,
-            "transform": dict(self.transform.to_dict()),
-        }
+        """The network's sizes and the target transform."""
+        network = self.network.describe()
+        return {"kind": self.kind, **network, "transform": dict(self.transform.to_dict())}
+
+
+class SegmentMember(GraphMember):
+    """A graph network over segments; it also tells unfamiliar graphs (docs/results.md)."""
+
+    kind = "segments"
+    network: SegmentNetwork
+
+    def __init__(self, network: SegmentNetwork, transform: TargetTransform) -> None:
+        super().__init__(network, transform)
+        self.space = EmbeddingSpace(network.size, _SEGMENT_COMPONENTS)
+
+    @torch.no_grad()
+    def fit_space(self, store: GraphStore, *, batch_size: int = 256) -> None:
+        """Learn what familiar graphs look like from the training graphs."""
+        starts = range(0, len(store), batch_size)
+        batches = (store.batch(range(s, min(s + batch_size, len(store)))) for s in starts)
+        self.space.fit(torch.cat([self.network.embed(batch) for batch in batches]), store.gflops)
+
+    def raw_and_distance(  # noqa: D102 (see base)
+        self, batch: GraphBatch, x: Float[Tensor, "graphs features"]
+    ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "graphs"] | None]:
+        embedding = self.network.embed(batch)
+        out = self.transform.inverse(self.network.predict(batch, embedding), batch.gflops)
+        return out, self.space.distance(self.space(embedding, batch.gflops))
 
 
 class FlopsMember(Member):
@@ -157,7 +193,9 @@ class FlopsMember(Member):
 
 
 #: Kinds that :func:`member_of` makes.
-MEMBER_KINDS: Final = (HeadMember.kind, PairwiseMember.kind, GraphMember.kind, FlopsMember.kind)
+MEMBER_KINDS: Final = tuple(
+    member.kind for member in (HeadMember, PairwiseMember, GraphMember, SegmentMember, FlopsMember)
+)
 
 
 def member_of(description: Mapping[str, Any]) -> Member:
@@ -198,6 +236,15 @@ def member_of(description: Mapping[str, Any]) -> Member:
                         int(description["width"]),
                         int(description["layers"]),
                         convolution=str(description["convolution"]),
+                    ),
+                    target_transform_from_dict(description["transform"]),
+                )
+            case "segments":
+                return SegmentMember(
+                    SegmentNetwork(
+                        int(description["width"]),
+                        int(description["layers"]),
+                        dropout=float(description["dropout"]),
                     ),
                     target_transform_from_dict(description["transform"]),
                 )

@@ -120,9 +120,13 @@ class GennapeModel(nn.Module):
             batch = store.batch(range(start, min(start + batch_size, len(store)))).to(device)
             x = self.space(self.encoder(batch), batch.gflops)
             embeddings.append(x.cpu())
-            distances.append(self.space.distance(x).cpu())
+            distance = self.space.distance(x)
             for name, member in self._members():
-                pieces[name].append(member.raw(batch, x).cpu())
+                output, own = member.raw_and_distance(batch, x)
+                pieces[name].append(output.cpu())
+                # Unfamiliar to one is unfamiliar.
+                distance = distance if own is None else torch.maximum(distance, own)
+            distances.append(distance.cpu())
         members = {name: torch.cat(parts) for name, parts in pieces.items()}
         return Outputs(members, torch.cat(distances), torch.cat(embeddings), store.statistics)
 

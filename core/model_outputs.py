@@ -15,7 +15,8 @@ class Outputs:
     Attributes:
         members: Each member's own output: accuracies as fractions, but for the members
             that only order graphs (``log10(F + 1)`` of ``flops``, pairwise scores).
-        distance: Distance from the training graphs, :meth:`.EmbeddingSpace.distance`.
+        distance: Distance from the training graphs, :meth:`.EmbeddingSpace.distance`: the
+            largest of the encoder's and the members' own.
         embedding: Standardised embeddings with FLOPs, what heads read.
         statistics: :func:`~.statistics.statistics` of each graph.
     """

@@ -51,7 +51,7 @@ class Quotient:
     classes: Int[Tensor, "nodes"]
 
 
-def _mixed(x: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+def mixed(x: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
     """SplitMix64's finaliser: spreads every input bit over all 64 output bits."""
     x = x + _GOLDEN
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _MIX_1
@@ -65,19 +65,30 @@ def quotient(batch: GraphBatch, layers: int) -> Quotient:
     Args:
         batch: The graphs; messages go from producers to consumers.
         layers: Rounds of message passing.
+    """
+    return refined(batch.kind, batch.edges, layers)
+
+
+def refined(kind: Int[Tensor, "nodes"], edges: Int[Tensor, "2 edges"], layers: int) -> Quotient:
+    """Colour refinement along any edges.
+
+    Args:
+        kind: The classes before the first layer, numbered from 0.
+        edges: ``(from, to)`` of every message, node numbers.
+        layers: Rounds of message passing.
 
     Two classes are confused only if two 64-bit hashes collide: below 1e-8 for a batch of
     half a million nodes.
     """
-    source, target = batch.edges
-    classes = batch.kind
-    nodes = torch.arange(batch.num_nodes, device=classes.device)
+    source, target = edges
+    classes = kind
+    nodes = torch.arange(len(kind), device=classes.device)
     blocks = []
     for _ in range(layers):
         # Multisets of messages by sums of hashes: order does not matter, multiplicity does.
-        own = _mixed(classes)
+        own = mixed(classes)
         colour = own.clone()
-        colour.index_add_(0, target, _mixed(own[source]))
+        colour.index_add_(0, target, mixed(own[source]))
         unique, after = torch.unique(colour, return_inverse=True)
         representative = torch.empty_like(unique)
         representative.scatter_(0, after, nodes)

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import isnan
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batch import GraphStore
-from .graph_regressor import GraphRegressor, predict_graphs
 from .heads import HeadEnsemble
 from .metrics import srcc
 from .training import Progress, minibatches, seeded, silent
+
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -172,30 +173,31 @@ def fit_heads(
     return model, fitted
 
 
-def fit_graph_regressor(
+def fit_graph_network(
+    make: Callable[[], _Network],
     store: GraphStore,
     target: Float[Tensor, "graphs"],
     validation: tuple[GraphStore, Float[Tensor, "validation"]],
     *,
-    convolution: str = "kgnn",
-    config: RegressionConfig | None = None,
+    config: RegressionConfig,
     seed: int = 0,
+    stage: str = "graphs",
     progress: Progress = silent,
-) -> tuple[GraphRegressor, Fitted]:
+) -> tuple[_Network, Fitted]:
     """Train a graph network end to end.
 
     Args:
+        make: Makes the network, whose output is in the target's units.
         store: Training graphs.
         target: Their transformed accuracies.
         validation: Graphs and accuracies that choose the epoch (the target must rank alike).
-        convolution: ``kgnn``, ``gcn`` or ``gin``.
-        config: Settings of the training; the published code uses a constant rate of 1e-4.
-        seed: Fixes initial weights and order.
+        config: Settings of the training.
+        seed: Fixes initial weights, order and dropout.
+        stage: Name shown by ``progress``.
         progress: Called after every epoch.
     """
-    config = config or RegressionConfig(learning_rate=1e-4, cosine=False)
     with seeded(seed):
-        model = GraphRegressor(convolution=convolution)
+        model = make()
     fitted = train_best(
         model,
         lambda rows: F.mse_loss(model(store.batch(rows.tolist())), target[rows]),
@@ -205,7 +207,19 @@ def fit_graph_regressor(
         config,
         loss_name="mse",
         seed=seed,
-        stage=convolution,
+        stage=stage,
         progress=progress,
     )
     return model, fitted
+
+
+@torch.no_grad()
+def predict_graphs(
+    model: nn.Module, store: GraphStore, *, batch_size: int = 256
+) -> Float[Tensor, "graphs"]:
+    """A graph network's outputs for all graphs of a store."""
+    model.eval()
+    starts = range(0, len(store), batch_size)
+    return torch.cat(
+        [model(store.batch(range(s, min(s + batch_size, len(store))))) for s in starts]
+    )

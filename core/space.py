@@ -25,16 +25,17 @@ class EmbeddingSpace(nn.Module):
     axes: Tensor
     radius: Tensor
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, components: int = COMPONENTS) -> None:
         """Make a space that changes nothing and calls every graph near.
 
         Args:
             features: Length of an embedding.
+            components: Principal components that distances are computed on.
         """
         super().__init__()
         self.register_buffer("mean", torch.zeros(features + 1))
         self.register_buffer("std", torch.ones(features + 1))
-        self.register_buffer("axes", torch.zeros(COMPONENTS, features + 1))
+        self.register_buffer("axes", torch.zeros(components, features + 1))
         self.register_buffer("radius", torch.ones(()))
 
     def fit(self, h: Float[Tensor, "graphs features"], gflops: Float[Tensor, "graphs"]) -> None:
@@ -44,8 +45,9 @@ class EmbeddingSpace(nn.Module):
         self.std.copy_(joined.std(dim=0, correction=0).clamp(min=1e-6))
         x = self(h, gflops).double()
         variances, vectors = torch.linalg.eigh(x.T @ x / len(x))
-        scale = variances.flip(0)[:COMPONENTS].clamp(min=1e-6).sqrt()
-        self.axes.copy_(vectors.flip(1)[:, :COMPONENTS].T / scale[:, None])
+        count = len(self.axes)
+        scale = variances.flip(0)[:count].clamp(min=1e-6).sqrt()
+        self.axes.copy_(vectors.flip(1)[:, :count].T / scale[:, None])
         lengths = torch.linalg.vector_norm(x.float() @ self.axes.T, dim=1)
         self.radius.copy_(torch.quantile(lengths, 0.99).clamp(min=1e-6))
 
@@ -56,7 +58,7 @@ class EmbeddingSpace(nn.Module):
         return (self._joined(h, gflops) - self.mean) / self.std
 
     def distance(self, x: Float[Tensor, "graphs features_1"]) -> Float[Tensor, "graphs"]:
-        """Mahalanobis distance from the training graphs, over 32 principal components.
+        """Mahalanobis distance from the training graphs, over the principal components.
 
         In units of the distance that 99 % of the training graphs stay below: up to 1 a graph
         is like those, beyond it is not.

@@ -183,6 +183,12 @@ def _along_paths(graph: ComputeGraph, facts: Mapping[int, _Facts]) -> tuple[floa
 
 
 def _joined(states: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    if len(states) == 2:  # most joins by far
+        one, other = states
+        means = [(x + y) / 2 for x, y in zip(one[:5], other[:5], strict=True)]
+        longest, far = max(one[5], other[5]), max(one[6], other[6])
+        paths = max(one[8], other[8]) + log(1 + exp(-abs(one[8] - other[8])))
+        return (*means, longest, far, min(one[7], other[7]), paths)
     columns = list(zip(*states, strict=True))
     top = max(columns[8])
     return (

@@ -169,7 +169,7 @@ def load_model(
             # Outputs are divided by these.
             if name.endswith("reference") and not tensor[1] > 0:
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
-            positive = name in ("space.std", "space.radius", "ranker.deviation")
+            positive = name.endswith(("space.std", "space.radius")) or name == "ranker.deviation"
             if name == "few_shot.kernel":
                 positive, tensor = True, tensor[:2]
             if name == "ranker.size_reference":

@@ -11,12 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.graph_regressor import GraphRegressor
 from gennape_plugin.core.heads import HeadEnsemble
 from gennape_plugin.core.members import (
     GraphMember,
     HeadMember,
     Member,
     PairwiseMember,
+    SegmentMember,
     member_of,
 )
 from gennape_plugin.core.metrics import srcc
@@ -24,9 +26,10 @@ from gennape_plugin.core.pairwise import PairwiseHeads, fit_pairwise
 from gennape_plugin.core.regression import (
     Fitted,
     RegressionConfig,
-    fit_graph_regressor,
+    fit_graph_network,
     fit_heads,
 )
+from gennape_plugin.core.segment_network import SegmentNetwork
 from gennape_plugin.core.space import Partition
 from gennape_plugin.core.training import Progress
 from gennape_plugin.core.transform import FlopsTransform, Standardize, TargetTransform
@@ -38,6 +41,13 @@ from .protocol import PRUNE_BELOW
 HEAD_MEMBERS: Final = ("cl", "cl+t", "cl+fcm", "cl+fcm+t")
 #: Members that read the encoder and learn which of two graphs is the better one.
 PAIRWISE_MEMBERS: Final = ("cl+pairwise", "cl+fcm+pairwise")
+#: The graph network over segments.
+SEGMENTS: Final = "segments"
+
+
+def _pruned(name: str) -> bool:
+    """Whether a member learns from cells from 80 % up only (paper: the +T regressors)."""
+    return name.endswith("+t") or name == SEGMENTS
 
 
 @dataclass
@@ -50,7 +60,7 @@ class TrainingData:
     validation: dict[str, Tensor]
 
     def population(self, rows: Tensor, *, pruned: bool) -> Tensor:
-        """Rows, without those below 80 % where the FLOPs transform asks for that."""
+        """Rows, without those below 80 % where ``pruned``."""
         return rows[self.accuracy[rows] >= PRUNE_BELOW] if pruned else rows
 
 
@@ -65,11 +75,14 @@ class MemberTrainer:
 
     def _target(self, name: str) -> tuple[TargetTransform, Tensor]:
         """Transform and training rows of a member."""
-        pruned = name.endswith("+t")
-        rows = self.data.population(self.data.train, pruned=pruned)
-        kind = FlopsTransform if pruned else Standardize
+        rows = self.data.population(self.data.train, pruned=_pruned(name))
+        kind = FlopsTransform if name.endswith("+t") else Standardize
         gflops = self.data.store.gflops
         return kind.fit(self.data.accuracy[rows], gflops[rows]), rows
+
+    def _chooser(self, name: str, part: str) -> Tensor:
+        """Rows of a validation set on which a member's choices are made."""
+        return self.data.population(self.data.validation[part], pruned=_pruned(name))
 
     def member(self, name: str) -> Member:
         """Train a member, or take it from the run folder where it is finished."""
@@ -122,9 +135,7 @@ class MemberTrainer:
         config: RegressionConfig,
     ) -> tuple[HeadEnsemble | PairwiseHeads, Fitted]:
         accuracy, gflops = self.data.accuracy, self.data.store.gflops
-        first = self.data.population(
-            self.data.validation["validation_1"], pruned=name.endswith("+t")
-        )
+        first = self._chooser(name, "validation_1")
         if name in PAIRWISE_MEMBERS:
             return fit_pairwise(
                 self.x[rows],
@@ -154,9 +165,7 @@ class MemberTrainer:
         """Clusters and fuzzifier by a small grid."""
         config = self.config
         shorter = RegressionConfig(**{**asdict(self._settings(name)), "epochs": config.grid_epochs})
-        chooser = self.data.population(
-            self.data.validation[config.choose_on], pruned=name.endswith("+t")
-        )
+        chooser = self._chooser(name, config.choose_on)
         best: tuple[float, Partition] | None = None
         tried = []
         choices = config.grid[name]
@@ -187,22 +196,32 @@ class MemberTrainer:
         assert best is not None
         return best[1], tried
 
-    def _graph(self, convolution: str) -> GraphMember:
+    def _graph(self, name: str) -> GraphMember:
         """A graph network trained end to end."""
-        transform, rows = self._target(convolution)
+        transform, rows = self._target(name)
         accuracy = self.data.accuracy
-        first = self.data.validation["validation_1"]
-        network, fitted = fit_graph_regressor(
+        first = self._chooser(name, "validation_1")
+        segments = name == SEGMENTS
+
+        def make() -> GraphRegressor | SegmentNetwork:
+            return SegmentNetwork() if segments else GraphRegressor(convolution=name)
+
+        network, fitted = fit_graph_network(
+            make,
             self.data.store.take(rows.tolist()),
             transform.forward(accuracy[rows], self.data.store.gflops[rows]),
             (self.data.store.take(first.tolist()), accuracy[first]),
-            convolution=convolution,
-            config=self.config.graph,
+            config=self.config.segments if segments else self.config.graph,
             seed=self.config.seed,
+            stage=name,
             progress=self.progress,
         )
-        self.outcomes[convolution] = {
+        self.outcomes[name] = {
             "epoch": fitted.epoch,
             "validation_1_srcc": fitted.validation_srcc,
         }
+        if isinstance(network, SegmentNetwork):
+            member = SegmentMember(network, transform)
+            member.fit_space(self.data.store.take(self.data.train.tolist()))
+            return member
         return GraphMember(network, transform)

@@ -77,7 +77,7 @@ def read_pool(
         )
     rows = list(read_labels(labels, space, keep=known.keep))
     chosen = [rows[i] for i in known.subsets[subset](rows)]
-    truth = _truth(chosen, target, percent=known.percent, path=labels)
+    truth = truth_of(chosen, target, percent=known.percent, path=labels)
     store, sizes = GraphStore(), {name: np.empty(len(chosen)) for name in BASELINES}
     for i, row in enumerate(chosen):
         graph = space.graph(row.arch, variant=variant)
@@ -90,7 +90,12 @@ def read_pool(
     return Pool(family_name, target, subset, variant, truth, store, sizes)
 
 
-def _truth(rows: Sequence[Labelled], target: str, *, percent: bool, path: str | Path) -> Array:
+def truth_of(rows: Sequence[Labelled], target: str, *, percent: bool, path: str | Path) -> Array:
+    """The labels of a pool, accuracies as fractions; an architecture may occur twice.
+
+    Raises:
+        LabelsError: for fewer than two rows, missing labels, or another unit than announced.
+    """
     if len(rows) < 2:
         raise LabelsError(f"{path}: {len(rows)} architectures to evaluate; at least 2 are needed")
     missing = [row.key for row in rows if target not in row.labels]

@@ -31,7 +31,13 @@ from gennape_plugin.families import family
 
 from .familiarity import seen_in
 from .labels import Labelled, read_labels
-from .member_training import HEAD_MEMBERS, PAIRWISE_MEMBERS, MemberTrainer, TrainingData
+from .member_training import (
+    HEAD_MEMBERS,
+    PAIRWISE_MEMBERS,
+    SEGMENTS,
+    MemberTrainer,
+    TrainingData,
+)
 from .pretrain_config import PretrainConfig, continues
 from .protocol import PRUNE_BELOW, Split, split_nasbench101
 from .ranker_training import RankerData, fit_ranker
@@ -100,7 +106,7 @@ def pretrain(
     space.fit(h[data.train], data.store.gflops[data.train])
     trainer = MemberTrainer(config, data, space(h, data.store.gflops), out, progress)
     members: dict[str, Member] = {}
-    for name in (*HEAD_MEMBERS, *PAIRWISE_MEMBERS, *config.baselines):
+    for name in (*HEAD_MEMBERS, *PAIRWISE_MEMBERS, SEGMENTS, *config.baselines):
         members[name] = trainer.member(name)
         note(f"{name}: {trainer.outcomes[name]}")
     members["flops"] = FlopsMember()

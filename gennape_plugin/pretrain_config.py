@@ -35,6 +35,7 @@ class PretrainConfig:
         heads: Training of the heads.
         pairwise: Training of the pairwise classifiers.
         graph: Training of the graph-network baselines.
+        segments: Training of the graph network over segments.
         baselines: Graph networks to train beside: ``kgnn``, ``gcn``, ``gin``.
         grid: For each clustered member, the pairs of cluster count and fuzzifier to try.
         grid_epochs: Epochs of the heads while trying them.
@@ -51,6 +52,9 @@ class PretrainConfig:
     pairwise: RegressionConfig = field(default_factory=lambda: RegressionConfig(hidden=HIDDEN))
     graph: RegressionConfig = field(
         default_factory=lambda: RegressionConfig(learning_rate=1e-4, cosine=False)
+    )
+    segments: RegressionConfig = field(
+        default_factory=lambda: RegressionConfig(epochs=20, batch_size=64)
     )
     baselines: tuple[str, ...] = ("kgnn",)
     grid: Mapping[str, tuple[tuple[int, float], ...]] = field(
@@ -103,6 +107,7 @@ def read_config(path: str) -> PretrainConfig:
             "heads": RegressionConfig,
             "pairwise": RegressionConfig,
             "graph": RegressionConfig,
+            "segments": RegressionConfig,
             "ranker": RankerConfig,
         }
         for name, kind in nested.items():

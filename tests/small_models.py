@@ -127,6 +127,13 @@ def description(**changes: object) -> dict[str, object]:
                 "convolution": "kgnn",
                 "transform": plain,
             },
+            "segments": {
+                "kind": "segments",
+                "width": 32,
+                "layers": 2,
+                "dropout": 0.1,
+                "transform": plain,
+            },
             "flops": {"kind": "flops"},
         },
         "ensemble": ["cl", "cl+fcm+t", "kgnn", "flops"],

@@ -14,7 +14,8 @@ from gennape_plugin.comparators import table3_comparators
 from gennape_plugin.core.metrics import bootstrap_interval, srcc
 from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
-from gennape_plugin.labels import accuracies, read_labels
+from gennape_plugin.labels import read_labels
+from gennape_plugin.pools import truth_of
 
 #: Networks a family for the proxies, the same for everybody.
 NETWORKS: Final = 300
@@ -49,7 +50,8 @@ def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, f
     known, space = label_set(family_name), family(family_name)
     rows = list(read_labels(labels, space, keep=known.keep))
     rows = [rows[i] for i in next(iter(known.subsets.values()))(rows)]
-    archs, truth = accuracies(rows, known.target, labels, fractions=not known.percent)
+    archs = [row.arch for row in rows]
+    truth = truth_of(rows, known.target, percent=known.percent, path=labels)
     chosen = random.Random(0).sample(range(len(archs)), min(NETWORKS, len(archs)))
     found = _read(kept)
     with kept.open("a", encoding="utf-8") as file:
@@ -67,7 +69,7 @@ def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, f
             found[key] = {name: _rankable(value) for name, value in values.items()}
             file.write(json.dumps({"arch": key, "values": found[key]}) + "\n")
             file.flush()
-    labels_of = np.array([truth[row] for row in chosen])
+    labels_of = truth[chosen]
     results = {}
     for name in NAMES:
         scores = np.array([found[str(archs[row])][name] for row in chosen])

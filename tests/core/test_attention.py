@@ -137,35 +137,6 @@ class TestTraining:
             spread[length] = float(views.detach().std(dim=0).mean())
         assert spread[100] < spread[2] / 3
 
-    @pytest.mark.parametrize("rate", [0.1, 0.5, 0.75])
-    def test_rate_and_expectation_of_dropout(self, rate):
-        layer = GraphTransformerLayer(WIDTH, dropout=rate).train()
-        torch.manual_seed(0)
-        x = torch.ones(4000, 251)  # not a multiple of the four masks to a word
-        y = layer._drop(x)
-        dropped = float((y == 0).double().mean())
-        deviation = math.sqrt(rate * (1 - rate) / x.numel())
-        assert abs(dropped - rate) < 5 * deviation + 1 / 65536
-        torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - rate)))
-        assert float(y.double().mean()) == pytest.approx(1, abs=6 * deviation / (1 - rate) + 1e-4)
-
-    def test_masks_are_independent(self):
-        layer = GraphTransformerLayer(WIDTH, dropout=0.5).train()
-        torch.manual_seed(0)
-        kept = (layer._drop(torch.ones(20000, 8)) != 0).double()
-        correlation = torch.corrcoef(kept.T) - torch.eye(8)
-        assert correlation.abs().max() < 5 / math.sqrt(20000)
-        neighbours = torch.corrcoef(torch.stack([kept[:-1].flatten(), kept[1:].flatten()]))
-        assert abs(float(neighbours[0, 1])) < 5 / math.sqrt(160000)
-
-    def test_gradient_is_masked_alike(self):
-        layer = GraphTransformerLayer(WIDTH, dropout=0.25).train()
-        torch.manual_seed(0)
-        x = torch.ones(50, 7, requires_grad=True)
-        y = layer._drop(x)
-        y.sum().backward()
-        assert torch.equal(x.grad, y.detach())
-
     def test_the_seed_decides(self, layer):
         batch = store_of("nasbench101", 2).batch(range(2))
         drawn = []

@@ -5,7 +5,13 @@ import torch
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.fcm import memberships
-from gennape_plugin.core.members import FlopsMember, GraphMember, HeadMember, member_of
+from gennape_plugin.core.members import (
+    FlopsMember,
+    GraphMember,
+    HeadMember,
+    SegmentMember,
+    member_of,
+)
 from gennape_plugin.core.model import GennapeModel, model_of
 from gennape_plugin.core.space import COMPONENTS, EmbeddingSpace, Partition
 from gennape_plugin.core.training import seeded
@@ -94,7 +100,7 @@ class TestOutputs:
     def test_members_answer_in_accuracy(self, model, store):
         """Each output computed from its parts, graph by graph."""
         outputs = model.outputs(store)
-        assert list(outputs) == ["cl", "cl+fcm+t", "kgnn", "flops"]
+        assert list(outputs) == ["cl", "cl+fcm+t", "kgnn", "segments", "flops"]
         for i in range(len(store)):
             batch = store.batch([i])
             gflops = float(batch.gflops[0])
@@ -108,8 +114,10 @@ class TestOutputs:
                 u = memberships(x @ fcm.partition.components.T, fcm.partition.centroids, 2.0)
                 t = (float(fcm.heads(x, u)[0]) * 0.1 + 0.5) * (math.log10(gflops + 1) + 1)
                 kgnn = float(model.members["kgnn"].network(batch)[0]) * 0.05 + 0.9
+                segments = float(model.members["segments"].network(batch)[0]) * 0.05 + 0.9
             found = {name: float(values[i]) for name, values in outputs.items()}
-            expected = {"cl": plain, "cl+fcm+t": t, "kgnn": kgnn, "flops": math.log10(gflops + 1)}
+            expected = {"cl": plain, "cl+fcm+t": t, "kgnn": kgnn, "segments": segments}
+            expected["flops"] = math.log10(gflops + 1)
             assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
     @pytest.mark.parametrize("batch_size", [1, 3, 512])
@@ -151,7 +159,7 @@ class TestScore:
         fewer = GennapeModel(model.encoder, dict(model.members.items()), ("cl", "flops"))
         fewer.space = model.space
         outputs = fewer.outputs(store)
-        assert len(outputs) == 4
+        assert len(outputs) == 5
         expected = (model.standardised(outputs)["cl"] + model.standardised(outputs)["flops"]) / 2
         torch.testing.assert_close(fewer.ensemble_score(outputs), expected)
 
@@ -176,6 +184,7 @@ class TestDescription:
             "cl": HeadMember,
             "cl+fcm+t": HeadMember,
             "kgnn": GraphMember,
+            "segments": SegmentMember,
             "flops": FlopsMember,
         }
 
@@ -194,6 +203,8 @@ class TestDescription:
             {**HEADS, "partition": None, "hidden": float("inf")},
             {**HEADS, "partition": None, "transform": None},
             {**HEADS, "partition": None, "transform": {**PLAIN, "std": 0}},
+            {"kind": "segments", "width": 32, "layers": 0, "dropout": 0.1, "transform": PLAIN},
+            {"kind": "segments", "width": 32, "layers": 2, "dropout": "x", "transform": PLAIN},
             {"kind": "graph", "width": 31, "layers": 2, "convolution": "kgnn", "transform": PLAIN},
             {"kind": "graph", "width": 32, "layers": 2, "convolution": "gat", "transform": PLAIN},
             {"kind": "graph", "width": 32, "layers": -2, "convolution": "gin", "transform": PLAIN},

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from gennape_plugin.core.graph_regressor import GraphRegressor
 from gennape_plugin.core.metrics import srcc
-from gennape_plugin.core.regression import RegressionConfig, fit_graph_regressor, fit_heads
+from gennape_plugin.core.regression import RegressionConfig, fit_graph_network, fit_heads
+from gennape_plugin.core.segment_network import SegmentNetwork
 from gennape_plugin.core.training import seeded
 from small_models import UnchangedRng, store_of
 
@@ -114,13 +116,11 @@ class TestHeads:
 class TestGraphRegressor:
     CONFIG = RegressionConfig(epochs=6, learning_rate=3e-3, cosine=False)
 
-    def fit(self, count=200, convolution="kgnn", config=CONFIG, **options):
+    def fit(self, count=200, make=GraphRegressor, config=CONFIG, **options):
         train, held = store_of("nasbench101", count), store_of("nasbench101", 40, 1000)
         target = torch.log10(train.gflops + 1)
         target = (target - target.mean()) / target.std()
-        return fit_graph_regressor(
-            train, target, (held, held.gflops), convolution=convolution, config=config, **options
-        )
+        return fit_graph_network(make, train, target, (held, held.gflops), config=config, **options)
 
     def test_loss_falls_and_flops_are_learned(self):
         seen = []
@@ -133,10 +133,18 @@ class TestGraphRegressor:
         seen = []
         config = RegressionConfig(epochs=3, learning_rate=1e-3, cosine=False)
         model, _ = self.fit(
-            60, convolution, config, progress=lambda *report: seen.append(report[3]["mse"])
+            60,
+            lambda: GraphRegressor(convolution=convolution),
+            config,
+            progress=lambda *report: seen.append(report[3]["mse"]),
         )
         assert model.graph_layers.convolution == convolution
         assert seen[-1] < seen[0]
+
+    def test_the_network_over_segments_trains(self):
+        config = RegressionConfig(epochs=3)
+        _, fitted = self.fit(100, lambda: SegmentNetwork(32, 2), config)
+        assert fitted.validation_srcc > 0.7
 
     def test_a_seed_fixes_everything(self):
         config = RegressionConfig(epochs=1)

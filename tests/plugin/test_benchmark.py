@@ -16,6 +16,7 @@ from small_models import write_rows
 from gennape_plugin import Gennape
 from gennape_plugin.benchmark import BenchmarkConfig, benchmark, write_card
 from gennape_plugin.benchmark.measure import LABELS, draws
+from gennape_plugin.benchmark.slow import proxies
 from gennape_plugin.benchmark.tasks import TASKS
 from gennape_plugin.cli import main
 from gennape_plugin.estimator import weights_folder
@@ -150,3 +151,24 @@ def test_refusals(data, tmp_path, capsys) -> None:
     arguments = ["benchmark", "--data", str(data), "--out", str(tmp_path / "o")]
     assert main([*arguments, "--labels", "hiaml"]) == 2
     assert "give FAMILY=FILE" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_proxies_of_a_pool_in_which_a_network_occurs_twice(tmp_path) -> None:
+    """Records of evolutionary searches repeat networks; each counts, and is computed once."""
+    space = family("nasbench201")
+    archs = [
+        f"|{a}~0|+|{b}~0|skip_connect~1|+|skip_connect~0|{a}~1|{b}~2|"
+        for a, b in [("skip_connect", "nor_conv_1x1"), ("nor_conv_1x1", "nor_conv_3x3")]
+    ]
+    labels, kept = tmp_path / "labels.jsonl.gz", tmp_path / "kept.jsonl"
+    rows = [(archs[0], 80.0), (archs[1], 90.0), (archs[0], 80.0)]
+    write_rows(labels, [{"arch_str": a, "c10_test_acc_200ep": y} for a, y in rows])
+    found = proxies(labels, space.name, kept)
+    params = [space.graph(space.parse(arch)).params for arch in archs]
+    assert params[0] < params[1]
+    assert found["params"]["mean"] == pytest.approx(1)
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 2
+    before = kept.read_bytes()
+    assert proxies(labels, space.name, kept) == found
+    assert kept.read_bytes() == before
