@@ -4,8 +4,9 @@
 
 Attribution measures operations one at a time; here several are deleted at once, which it has
 not seen. Networks are drawn from each family's search space. Of each, the ``--delete``
-operations with the largest absolute attribution, the costliest ones (multiply-adds), and
-ten draws of random ones are deleted, and the score's change is taken without its sign.
+operations of one sign whose attributions sum to the most (those of both signs would cancel),
+the costliest ones (multiply-adds), and ten draws of random ones are deleted, and the score's
+change is taken without its sign.
 
 Columns: *top*, *costliest* and *random* are means over networks, in the unit of the score;
 *difference* is top less random, with a 95 % bootstrap interval over networks; *won* is the
@@ -15,7 +16,7 @@ share of networks where top moves the score more than the mean random draw does.
 import argparse
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from gennape_plugin.adapters.families import families
@@ -30,6 +31,7 @@ from gennape_plugin.report.attribution import (
     without,
 )
 
+IndexArray = np.ndarray[Any, np.dtype[np.int64]]
 DRAWS: Final = 10
 RESAMPLES: Final = 5000
 
@@ -40,13 +42,19 @@ def changes(est: Gennape, graph: ComputeGraph, count: int, rng: np.random.Genera
     nodes = np.array(candidates_of(graph))
     macs = np.array([graph.nodes[i].macs for i in nodes])
     groups = [
-        nodes[np.argsort(-np.abs(found.values[nodes]), kind="stable")[:count]],
+        nodes[_strongest(found.values[nodes], count)],
         nodes[np.argsort(-macs, kind="stable")[:count]],
         *(rng.choice(nodes, count, replace=False) for _ in range(DRAWS)),
     ]
     _, score = held_score(est.model, graph)
     moved = np.abs(score([without(graph, group.tolist()) for group in groups]) - found.score)
     return [float(moved[0]), float(moved[1]), float(moved[2:].mean())]
+
+
+def _strongest(values: FloatArray, count: int) -> IndexArray:
+    order = np.argsort(values, kind="stable")
+    low, high = order[:count], order[-count:]
+    return low if -values[low].sum() > values[high].sum() else high
 
 
 def line(name: str, rows: Sequence[Sequence[float]], rng: np.random.Generator) -> str:

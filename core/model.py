@@ -175,13 +175,15 @@ class GennapeModel(nn.Module):
     def population_score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
         """Scores of graphs that are ranked against each other, float64.
 
-        Fine-tuned models and populations like the training graphs (nine in ten within
-        distance 1) get the single-architecture scores; all others the ranker's, which use
-        the whole unlabelled population.
+        Fine-tuned models give the single-architecture scores. A population like the training
+        graphs (nine in ten within distance 1) is ranked by the ensemble, all others by the
+        ranker, which uses the whole unlabelled population.
         """
-        near = float((outputs.distance <= 1).float().mean()) if len(outputs.distance) else 0.0
-        if (self.few_shot is not None and bool(self.few_shot.blend)) or near >= _LIKE_TRAINING:
+        if self.few_shot is not None and bool(self.few_shot.blend):
             return self.score(outputs).double()
+        near = float((outputs.distance <= 1).double().mean()) if len(outputs.distance) else 0.0
+        if near >= _LIKE_TRAINING:
+            return self.ensemble_score(outputs.members).double()
         scores: Tensor = self.ranker(outputs.statistics)
         return scores
 
@@ -190,14 +192,15 @@ class GennapeModel(nn.Module):
     ) -> tuple[Float[Tensor, "graphs"], Float[Tensor, "graphs"]]:
         """Predicted accuracy and its deviation, fractions.
 
-        Before fine-tuning: mean and deviation among the ensemble's members that predict one.
+        Before fine-tuning: the mean of the ensemble's members that predict one, and the
+        deviation among all members that do, which is no error.
         """
         if self.few_shot is not None:
             size = self.ranker.size(outputs.statistics)
             return self.few_shot.predict(outputs, size)
-        trained = [outputs.members[m] for m in self.ensemble if m not in self.orders]
-        values = torch.stack(trained)
-        return values.mean(dim=0), values.std(dim=0, correction=0)
+        values = {m: v for m, v in outputs.members.items() if m not in self.orders}
+        mean = torch.stack([values[m] for m in self.ensemble if m in values]).mean(dim=0)
+        return mean, torch.stack(list(values.values())).std(dim=0, correction=0)
 
     @torch.no_grad()
     def set_references(self, store: GraphStore) -> None:

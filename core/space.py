@@ -38,8 +38,20 @@ class EmbeddingSpace(nn.Module):
         self.register_buffer("axes", torch.zeros(components, features + 1))
         self.register_buffer("radius", torch.ones(()))
 
-    def fit(self, h: Float[Tensor, "graphs features"], gflops: Float[Tensor, "graphs"]) -> None:
-        """Take means, deviations, principal axes and the usual radius from training graphs."""
+    def fit(
+        self,
+        h: Float[Tensor, "graphs features"],
+        gflops: Float[Tensor, "graphs"],
+        *,
+        within: float = 0.99,
+    ) -> None:
+        """Take means, deviations, principal axes and the usual radius from training graphs.
+
+        Args:
+            h: Their embeddings.
+            gflops: Their FLOPs in units of 1e9.
+            within: Share of them that the radius, distance 1, holds.
+        """
         joined = self._joined(h, gflops)
         self.mean.copy_(joined.mean(dim=0))
         self.std.copy_(joined.std(dim=0, correction=0).clamp(min=1e-6))
@@ -49,7 +61,7 @@ class EmbeddingSpace(nn.Module):
         scale = variances.flip(0)[:count].clamp(min=1e-6).sqrt()
         self.axes.copy_(vectors.flip(1)[:, :count].T / scale[:, None])
         lengths = torch.linalg.vector_norm(x.float() @ self.axes.T, dim=1)
-        self.radius.copy_(torch.quantile(lengths, 0.99).clamp(min=1e-6))
+        self.radius.copy_(torch.quantile(lengths, within).clamp(min=1e-6))
 
     def forward(
         self, h: Float[Tensor, "graphs features"], gflops: Float[Tensor, "graphs"]
@@ -60,8 +72,8 @@ class EmbeddingSpace(nn.Module):
     def distance(self, x: Float[Tensor, "graphs features_1"]) -> Float[Tensor, "graphs"]:
         """Mahalanobis distance from the training graphs, over the principal components.
 
-        In units of the distance that 99 % of the training graphs stay below: up to 1 a graph
-        is like those, beyond it is not.
+        In units of the distance that nearly all training graphs stay below (``within`` of
+        :meth:`fit`): up to 1 a graph is like those, beyond it is not.
 
         Args:
             x: Standardised embeddings.

@@ -236,7 +236,8 @@ class Gennape:
             member: The member, trained; :meth:`save` keeps it, and a plugin's
                 ``gennape_member`` hook makes it again.
             in_score: Whether it joins the members whose mean is the score near the training
-                graphs; otherwise its output only stands in ``Prediction.members``.
+                graphs; otherwise its output only stands in ``Prediction.members``, and counts in
+                ``accuracy_std`` where it is an accuracy.
             reference: Networks over which its mean and deviation are measured, so that it can
                 be averaged with others; 256 random NAS-Bench-101 cells where left out.
             input_shape: What modules among them read.

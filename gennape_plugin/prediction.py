@@ -24,8 +24,8 @@ class Prediction:
         score: Higher is better; this is what ranks. ``basis`` says what it is made of.
         accuracy: Mean predicted accuracy of the ensemble's trained members, in percent, cut
             to 0 to 100; not to be relied on at a distance above 1.
-        accuracy_std: Standard deviation of those members' predictions, in percentage points.
-            Disagreement, not a calibrated error.
+        accuracy_std: Standard deviation of the predictions of all members that predict an
+            accuracy, in percentage points. Disagreement, not a calibrated error.
         interval: Where the accuracy lies with 90 % coverage, in percent: by NAS-Bench-101 cells
             held out (familiar networks), by the stretched errors of four other families
             (others; another data set may lie outside), or after fine-tuning by the labels
@@ -43,8 +43,8 @@ class Prediction:
         members: Each member's own output: accuracies in percent; ``flops`` in GFLOPs; scores
             without a unit of the other members in ``orders``. Differences of scores of
             ``...pairwise`` are logits of the first network being the better one.
-        distance: Distance of the embedding from those of the training graphs; 99 % of those
-            stay below 1.
+        distance: Distance of its embeddings from those of the training graphs (the largest
+            of the encoder's and the segment network's); 99 % of those stay below 1.
         unseen: Share of its operations whose label was never trained on.
         graph_hash: Canonical hash of the computation graph.
         notes: Ways in which the network lies outside of what the weights were trained on,

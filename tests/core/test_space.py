@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from gennape_plugin.core.members import SegmentMember
 from gennape_plugin.core.model import GennapeModel, Outputs
 from gennape_plugin.core.space import COMPONENTS, EmbeddingSpace
 from small_models import small_model, store_of
@@ -66,3 +67,30 @@ class TestScoreHeedsDistance:
             model.score(far).argsort().tolist()
             == model.ranker.size(near.statistics).argsort().tolist()
         )
+
+    def test_a_population_like_the_training_graphs_is_ranked_by_the_ensemble(self) -> None:
+        model, _ = self.outputs()
+        outputs = model.predict(store_of("nasbench101", 10))
+        distance = torch.zeros(10)
+        distance[3] = 1.2  # one in ten is a little further out: still of the same kind
+        score = model.population_score(replace(outputs, distance=distance))
+        torch.testing.assert_close(score, model.ensemble_score(outputs.members).double())
+        distance[4] = 1.2
+        score = model.population_score(replace(outputs, distance=distance))
+        torch.testing.assert_close(score, model.ranker(outputs.statistics))
+
+    def test_a_graph_that_is_unfamiliar_to_a_member_is_unfamiliar(self) -> None:
+        model, _ = self.outputs()
+        cells, others = store_of("nasbench101", 40), store_of("nasbench201", 4)
+        member = model.members["segments"]
+        assert isinstance(member, SegmentMember)
+        model.space = EmbeddingSpace(model.encoder.size)  # one that calls every graph near
+        before = model.predict(others)
+        member.fit_space(cells)
+        assert float(model.predict(cells).distance.median()) < 1
+        own = [member.raw_and_distance(others.batch([i]), torch.empty(1, 65))[1] for i in range(4)]
+        found = model.predict(others)
+        torch.testing.assert_close(found.distance, torch.cat(own), rtol=1e-4, atol=1e-4)
+        assert bool((found.distance > 1).all())
+        for name, values in found.members.items():
+            torch.testing.assert_close(values, before.members[name])

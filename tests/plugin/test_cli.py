@@ -128,7 +128,7 @@ class TestScore:
         found = json.loads(out)
         assert found["distance"] <= 1
         assert found["notes"] == []
-        assert 93 < found["accuracy"] < 97  # the best cells of the benchmark reach 94.3
+        assert 92 < found["accuracy"] < 95  # the best cells of the benchmark reach 94.3
 
 
 class TestRank:
@@ -188,7 +188,7 @@ class TestInfo:
     def test_card(self, capsys, weights):
         card = json.loads(run(capsys, "info", "--card", "--weights", weights))
         assert card["name"] == CARD["name"]
-        assert set(card["model"]["members"]) == {"cl", "cl+fcm+t", "kgnn", "flops"}
+        assert set(card["model"]["members"]) == {"cl", "cl+fcm+t", "kgnn", "segments", "flops"}
 
     def test_shipped_weights_are_listed(self, capsys):
         out = run(capsys, "info")

@@ -1,6 +1,7 @@
 import random
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from gennape_plugin.adapters.families import family
@@ -51,14 +52,16 @@ class TestScore:
         model = small_model()
         found = model.predict(GraphStore.of([graph]))
         outputs = found.members
-        trained = torch.cat([100 * outputs[name] for name in ("cl", "cl+fcm+t", "kgnn")])
+        trained = [100 * outputs[name] for name in ("cl", "cl+fcm+t", "kgnn", "segments")]
         assert prediction.score == pytest.approx(float(model.score(found)[0]))
-        assert prediction.accuracy == pytest.approx(float(trained.mean()))
-        assert prediction.accuracy_std == pytest.approx(float(trained.std(correction=0)), rel=1e-3)
+        # The ensemble's mean, and the deviation of all members that predict an accuracy.
+        assert prediction.accuracy == pytest.approx(float(torch.cat(trained[:3]).mean()))
+        deviation = float(torch.cat(trained).std(correction=0))
+        assert prediction.accuracy_std == pytest.approx(deviation, rel=1e-3)
         assert (prediction.flops, prediction.params) == (graph.flops, graph.params)
         assert prediction.graph_hash == graph.hash
         assert (prediction.dataset, prediction.unit) == (CARD["dataset"], CARD["accuracy"])
-        assert list(prediction.members) == ["cl", "cl+fcm+t", "kgnn", "flops"]
+        assert list(prediction.members) == ["cl", "cl+fcm+t", "kgnn", "segments", "flops"]
         assert prediction.members["flops"] == pytest.approx(graph.flops / 1e9)
         assert prediction.members["cl"] == pytest.approx(float(100 * outputs["cl"][0]))
 
@@ -72,7 +75,8 @@ class TestScore:
         assert prediction.members["cl+pairwise"] == pytest.approx(raw["cl+pairwise"])
         assert prediction.members["cl+t"] == pytest.approx(100 * raw["cl+t"])
         assert prediction.accuracy == pytest.approx(min(max(100 * raw["cl+t"], 0), 100))
-        assert prediction.accuracy_std == 0
+        accuracies = [100 * raw[name] for name in ("cl+t", "cl+fcm+t", "kgnn", "segments")]
+        assert prediction.accuracy_std == pytest.approx(np.std(accuracies), rel=1e-3)
         assert f"cl+pairwise {raw['cl+pairwise']:.2f}  " in str(prediction)
 
     def test_module_graph_and_file_agree(self, estimator, tmp_path):

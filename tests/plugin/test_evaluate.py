@@ -15,7 +15,7 @@ from gennape_plugin.evaluate import BASELINES, METRICS, evaluate
 from gennape_plugin.labels import read_labels
 from gennape_plugin.protocol import split_nasbench101
 
-MEMBERS = ["cl", "cl+fcm+t", "kgnn"]
+MEMBERS = ["cl", "cl+fcm+t", "kgnn", "segments"]
 TARGET = "c10_test_acc_200ep"
 
 

@@ -26,12 +26,13 @@ TINY = PretrainConfig(
     heads=RegressionConfig(epochs=3, hidden=16, layers=1),
     pairwise=RegressionConfig(epochs=3, hidden=16, layers=1),
     graph=RegressionConfig(epochs=1, learning_rate=1e-3),
+    segments=RegressionConfig(epochs=1),
     grid=dict.fromkeys(CLUSTERED, ((3, 2.0), (4, 2.0))),
     grid_epochs=1,
     ranker=RankerConfig(skeletons=100, trees=10, leaves=4),
 )
 SHORT = replace(TINY, grid=dict.fromkeys(CLUSTERED, ((3, 2.0),)), baselines=())
-MEMBERS = ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "cl+pairwise", "cl+fcm+pairwise", "kgnn"]
+MEMBERS = ["cl", "cl+t", "cl+fcm", "cl+fcm+t", "cl+pairwise", "cl+fcm+pairwise", "segments", "kgnn"]
 STAGES = ["contrastive", *MEMBERS]
 NOTED = [*MEMBERS, "ranker"]
 
@@ -76,7 +77,7 @@ def test_every_stage_is_reported(finished):
 
 def test_the_weights_work(finished):
     estimator = Gennape.from_pretrained(finished[0])
-    assert estimator.model.ensemble == ("cl+fcm+t", "cl+t")
+    assert estimator.model.ensemble == ("segments",)
     prediction = estimator.score(graphs_of("nasbench201", 1)[0])
     assert list(prediction.members) == [*MEMBERS, "flops"]
     assert prediction.unit.startswith("mean CIFAR-10 test accuracy")
@@ -224,7 +225,7 @@ def test_another_seed_gives_other_weights(finished, labels, tmp_path):
     config = replace(SHORT, seed=7)
     pretrain(labels, tmp_path, config)
     other = Gennape.from_pretrained(tmp_path)
-    assert other.model.ensemble == ("cl+fcm+t", "cl+t")
+    assert other.model.ensemble == ("segments",)
     name = "encoder.graph_layers.layers.0.lin_rel.weight"
     assert not torch.equal(tensors(tmp_path)[name], tensors(finished[0])[name])
     assert "grid" not in other.card["outcomes"]["cl+fcm"]

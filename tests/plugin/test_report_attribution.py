@@ -16,10 +16,17 @@ def model():
 
 ENDS = {"input", "output", "zero"}
 #: Networks near the training graphs (scored by the members) and far from them (by size).
-NEAR = [*[("nasbench101", seed) for seed in (1, 7, 12)], ("ofa_resnet50", 4)]
+NEAR = [("nasbench101", seed) for seed in (1, 7, 9, 12)]
 FAR = [
     *[("nasbench101", 0), ("nasbench201", 0), ("ofa_mobilenetv3", 0), ("hiaml", 0)],
 ]
+
+
+def strongest(values, k):
+    """The ``k`` operations of one sign with the largest sum: those of both would cancel."""
+    order = np.argsort(values)
+    low, high = order[:k], order[-k:]
+    return (low if -values[low].sum() > values[high].sum() else high).tolist()
 
 
 @pytest.mark.parametrize(("networks", "basis"), [(NEAR, "members"), (FAR, "size")])
@@ -37,7 +44,7 @@ def test_deleting_the_top_operations_matters_more_than_deleting_random_ones(
         assert kind == basis
         could = [i for i, n in enumerate(graph.nodes) if n.paper and n.op not in ENDS]
         chosen = [
-            np.argsort(-np.abs(found.values))[:k].tolist(),
+            strongest(found.values, k),
             sorted(could, key=lambda i: -graph.nodes[i].macs)[:k],
             *(rng.choice(could, k, replace=False).tolist() for _ in range(draws)),
         ]
