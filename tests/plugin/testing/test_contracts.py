@@ -16,7 +16,7 @@ __all__ = ["estimator"]  # a fixture of the contract
 
 
 class TestMembers(MemberContract):
-    @pytest.fixture(params=["cl+fcm+t", "cl+pairwise", "kgnn"])
+    @pytest.fixture(params=["cl+fcm+t", "cl+pairwise", "segments", "kgnn"])
     def member(self, request: pytest.FixtureRequest, estimator: Gennape) -> Member:
         member = copy.deepcopy(estimator.model.members[request.param])
         assert isinstance(member, Member)
