@@ -5,8 +5,9 @@ for Kendall's coefficient, where the standard tau-b replaces a variant of theirs
 tied predictions as correct.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -125,28 +126,13 @@ def ndcg_at_k(true: Values, predicted: Values, k: int = 10) -> float:
     return float(ndcg_score(relevance[None], predicted[None], k=k, ignore_ties=False))
 
 
-def regression_report(true: Values, predicted: Values) -> dict[str, int | float]:
-    """All metrics of the paper at once.
-
-    Args:
-        true: Accuracies as fractions in [0, 1].
-        predicted: Predicted accuracies as fractions.
-
-    Returns:
-        ``items`` (their number), ``mae`` (percentage points), ``srcc``, ``kendall_tau_b``,
-        ``ndcg@10`` and ``ndcg@50``; nan where undefined.
-
-    Raises:
-        InvalidInputError: On NaN or infinity, no items, or lengths that differ.
-    """
-    return {
-        "items": len(true),
-        "mae": mae(true, predicted),
-        "srcc": srcc(true, predicted),
-        "kendall_tau_b": kendall_tau_b(true, predicted),
-        "ndcg@10": ndcg_at_k(true, predicted, 10),
-        "ndcg@50": ndcg_at_k(true, predicted, 50),
-    }
+#: The rankings that every evaluation reports, by name.
+RANK_METRICS: Final[Mapping[str, Metric]] = {
+    "srcc": srcc,
+    "tau_b": kendall_tau_b,
+    "ndcg@10": partial(ndcg_at_k, k=10),
+    "ndcg@50": partial(ndcg_at_k, k=50),
+}
 
 
 def bootstrap_interval(

@@ -4,9 +4,8 @@
 (its ranks and quantiles); every other predictor is single-architecture.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import isnan
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -15,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gennape_plugin.core.metrics import bootstrap_interval, kendall_tau_b, mae, ndcg_at_k, srcc
+from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
 
@@ -23,13 +22,7 @@ from .pools import BASELINES, read_pool
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-METRICS: Final[Mapping[str, Callable[..., float]]] = {
-    "mae": mae,
-    "srcc": srcc,
-    "tau_b": kendall_tau_b,
-    "ndcg@10": partial(ndcg_at_k, k=10),
-    "ndcg@50": partial(ndcg_at_k, k=50),
-}
+METRICS: Final = {"mae": mae, **RANK_METRICS}
 #: Combined scores, which are no accuracies: the paper's ensemble, and the two defaults.
 SCORES: Final = ("paper rule", "score", "population")
 

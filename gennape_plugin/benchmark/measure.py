@@ -1,14 +1,13 @@
 """Figures of one pool: zero-shot, and with 50 labels."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from statistics import fmean, pstdev
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from gennape_plugin.core.metrics import bootstrap_interval, kendall_tau_b, mae, ndcg_at_k, srcc
+from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
@@ -17,12 +16,6 @@ from gennape_plugin.modes import tune_default
 from gennape_plugin.pools import Pool
 
 LABELS: Final = 50
-METRICS: Final[Mapping[str, Callable[..., float]]] = {
-    "srcc": srcc,
-    "tau_b": kendall_tau_b,
-    "ndcg@10": partial(ndcg_at_k, k=10),
-    "ndcg@50": partial(ndcg_at_k, k=50),
-}
 #: Names of combined scores in the results.
 OURS, SINGLE, PAPER = "ours", "ours, single", "GENNAPE"
 
@@ -59,7 +52,7 @@ def zero_shot(
     for name, predicted in scores.items():
         figures[name] = {
             metric: _spread(function, pool.truth, predicted, resamples)
-            for metric, function in METRICS.items()
+            for metric, function in RANK_METRICS.items()
         }
         if name in accuracies:
             errors = [mae(pool.truth, values) for values in predicted]
@@ -102,7 +95,7 @@ def tuned_default(
         truth = pool.truth[rest]
         ranked = predicted if bool(few.blend) else model.population_score(others).numpy()
         runs.append(
-            {name: metric(truth, ranked) for name, metric in METRICS.items()}
+            {name: metric(truth, ranked) for name, metric in RANK_METRICS.items()}
             | {"mae": mae(truth, predicted), "kept_zero_shot": float(not few.blend)}
         )
     return {OURS: _over(runs)}
@@ -122,7 +115,7 @@ def tuned_paper(model: GennapeModel, pool: Pool, seeds: Sequence[int]) -> Figure
         scores = {name: values.double().numpy() for name, values in found.items()}
         scores[PAPER] = paper_score(found, tuned.fine_tuned_weights or {}).numpy()
         for name, values in scores.items():
-            figures = {metric: function(truth, values) for metric, function in METRICS.items()}
+            figures = {metric: function(truth, values) for metric, function in RANK_METRICS.items()}
             if name in found and name not in tuned.orders:
                 figures["mae"] = mae(truth, values)
             runs.setdefault(name, []).append(figures)

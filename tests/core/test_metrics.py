@@ -13,7 +13,6 @@ from gennape_plugin.core.metrics import (
     kendall_tau_b,
     mae,
     ndcg_at_k,
-    regression_report,
     srcc,
 )
 from hypothesis import given, settings
@@ -95,7 +94,7 @@ def test_tensors_equal_arrays(metric):
     assert metric(*tensors) == metric(true, predicted)
 
 
-@pytest.mark.parametrize("metric", [*ALL, regression_report])
+@pytest.mark.parametrize("metric", ALL)
 def test_bad_values(metric):
     good = np.arange(3.0)
     for bad in (np.array([0.0, math.nan, 1.0]), np.array([0.0, math.inf, -math.inf])):
@@ -115,18 +114,6 @@ def test_bad_values(metric):
 def test_bad_k():
     with pytest.raises(InvalidInputError, match="k is 0"):
         ndcg_at_k(np.arange(3.0), np.arange(3.0), 0)
-
-
-def test_report():
-    true, predicted = example()
-    assert regression_report(true, predicted) == {
-        "items": 300,
-        "mae": mae(true, predicted),
-        "srcc": srcc(true, predicted),
-        "kendall_tau_b": kendall_tau_b(true, predicted),
-        "ndcg@10": ndcg_at_k(true, predicted, 10),
-        "ndcg@50": ndcg_at_k(true, predicted, 50),
-    }
 
 
 class TestBootstrap:
