@@ -65,9 +65,9 @@ class GraphTransformerLayer(nn.Module):
         kind, graph = unique % len(batch.kinds), unique // len(batch.kinds)
         per_graph = torch.bincount(graph, minlength=batch.num_graphs)
         ptr = F.pad(per_graph.cumsum(0), (1, 0))
-        qkv = self.query_key_value(x)[kind]
+        qkv = self.query_key_value(x).index_select(0, kind)
         attended = self.project(self._attend(qkv, count, ptr))
-        residual = x[kind]
+        residual = x.index_select(0, kind)
         if not self.training:
             mixed = self._feed_forward(self.norm_1(residual + attended))
             share = (count / (batch.ptr[1:] - batch.ptr[:-1])[graph]).to(x.dtype)
@@ -81,7 +81,9 @@ class GraphTransformerLayer(nn.Module):
             return mean.expand(views, -1, -1)
         # Dropout tells equal nodes apart: from here on every node of every view is computed.
         rows = member.repeat(views)
-        mixed = self._feed_forward(self.norm_1(residual[rows] + self.drop(attended[rows])))
+        mixed = self._feed_forward(
+            self.norm_1(residual.index_select(0, rows) + self.drop(attended.index_select(0, rows)))
+        )
         starts = batch.ptr[:-1]
         offsets = torch.cat([starts + view * batch.num_nodes for view in range(views)])
         every = torch.arange(len(rows), device=x.device)
@@ -110,7 +112,9 @@ class GraphTransformerLayer(nn.Module):
             offset = torch.arange(longest, device=qkv.device)
             present = offset < sizes[graphs, None]
             rows = (ptr[graphs, None] + offset).clamp(max=qkv.shape[0] - 1)
-            padded = qkv[rows].view(len(graphs), longest, 3, self.heads, width // self.heads)
+            padded = qkv.index_select(0, rows.flatten()).view(
+                len(graphs), longest, 3, self.heads, width // self.heads
+            )
             q, k, v = padded.permute(2, 0, 3, 1, 4)
             weight = torch.log(count[rows].to(qkv.dtype)).masked_fill(~present, -torch.inf)
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=weight[:, None, None, :])

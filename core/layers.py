@@ -109,12 +109,13 @@ class GraphLayers(nn.Module):
             plan: ``quotient(batch, layers)``; ``unmerged`` where :attr:`merges` is false.
         """
         if not self.merges:
-            x = x[batch.kind]
+            x = x.index_select(0, batch.kind)
             for layer in self.layers:
                 x = torch.tanh(layer(x, batch.edges))
             return x
         for layer, block in zip(self.layers, plan.blocks, strict=True):
-            own = x[block.own]
+            # Unlike x[...], its gradient is the same at every run, whatever the threads.
+            own = x.index_select(0, block.own)
             x = torch.tanh(layer((x, own), block.edges, size=(x.shape[0], own.shape[0])))
         return x
 

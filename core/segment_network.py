@@ -80,7 +80,7 @@ class SegmentNetwork(nn.Module):
         cut = segments(batch)
         ops, kinds = cut.members
         each = self.embedding(batch.kinds)
-        x = each.new_zeros(cut.kinds, each.shape[1]).index_add_(0, kinds, each[ops])
+        x = each.new_zeros(cut.kinds, each.shape[1]).index_add_(0, kinds, each.index_select(0, ops))
         directions = (cut.edges, cut.edges.flip(0))
         pooled = [
             stack(x, cut.kind, edges, cut.ptr)
