@@ -4,7 +4,7 @@ Equal operations share one row of features (a *kind*), so a batch holds a small 
 kinds and, for each node, a row number. Nothing is padded: graphs lie one after another.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,6 +206,11 @@ class GraphStore:
         taken._gflops = [self._gflops[i] for i in chosen]
         taken._statistics = [self._statistics[i] for i in chosen]
         return taken
+
+    def batches(self, size: int) -> Iterator[GraphBatch]:
+        """All graphs in their order, ``size`` a batch."""
+        for start in range(0, len(self), size):
+            yield self.batch(range(start, min(start + size, len(self))))
 
     def batch(self, indices: Iterable[int]) -> GraphBatch:
         """The chosen graphs as one batch, in the given order."""

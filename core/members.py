@@ -170,10 +170,8 @@ class SegmentMember(GraphMember):
     @torch.no_grad()
     def fit_space(self, store: GraphStore, *, batch_size: int = 256) -> None:
         """Learn what familiar graphs look like from the training graphs."""
-        starts = range(0, len(store), batch_size)
-        batches = (store.batch(range(s, min(s + batch_size, len(store)))) for s in starts)
-        embeddings = torch.cat([self.network.embed(batch) for batch in batches])
-        self.space.fit(embeddings, store.gflops, within=_FAMILIAR)
+        pieces = [self.network.embed(batch) for batch in store.batches(batch_size)]
+        self.space.fit(torch.cat(pieces), store.gflops, within=_FAMILIAR)
 
     def raw_and_distance(  # noqa: D102 (see base)
         self, batch: GraphBatch, x: Float[Tensor, "graphs features"]

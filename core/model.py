@@ -116,8 +116,8 @@ class GennapeModel(nn.Module):
         device = self.space.mean.device
         pieces: dict[str, list[Tensor]] = {name: [] for name in self.members}
         distances, embeddings = [], []
-        for start in range(0, len(store), batch_size):
-            batch = store.batch(range(start, min(start + batch_size, len(store)))).to(device)
+        for batch in store.batches(batch_size):
+            batch = batch.to(device)
             x = self.space(self.encoder(batch), batch.gflops)
             embeddings.append(x.cpu())
             distance = self.space.distance(x)

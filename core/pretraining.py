@@ -135,9 +135,6 @@ def embed(
     """Embeddings of all graphs of a store, without dropout, on the CPU."""
     was_training = encoder.training
     encoder = encoder.eval().to(device)
-    pieces = []
-    for start in range(0, len(store), batch_size):
-        batch = store.batch(range(start, min(start + batch_size, len(store)))).to(device)
-        pieces.append(encoder(batch).cpu())
+    pieces = [encoder(batch.to(device)).cpu() for batch in store.batches(batch_size)]
     encoder.train(was_training).cpu()
     return torch.cat(pieces)

@@ -219,7 +219,4 @@ def predict_graphs(
 ) -> Float[Tensor, "graphs"]:
     """A graph network's outputs for all graphs of a store."""
     model.eval()
-    starts = range(0, len(store), batch_size)
-    return torch.cat(
-        [model(store.batch(range(s, min(s + batch_size, len(store))))) for s in starts]
-    )
+    return torch.cat([model(batch) for batch in store.batches(batch_size)])

@@ -107,11 +107,12 @@ def calibrate(
             )
     bounds: dict[str, dict[str, Any]] = {"near": {}, "far": {}}
     checks: dict[str, Any] = {}
+    far_bounds = {level: _far_bounds(far, level) for level in LEVELS}
     for level in LEVELS:
         bounds["near"][f"{level}"] = error_bounds(held_out, level)
         # Bounds for more coverage, stretched less, can be the narrower ones; they serve too.
         wide, left_out, stretch = min(
-            (_far_bounds(far, other) for other in LEVELS if other >= level),
+            (found for other, found in far_bounds.items() if other >= level),
             key=lambda found: found[0][1] - found[0][0],
         )
         bounds["far"][f"{level}"] = wide
