@@ -32,7 +32,6 @@ from gennape_plugin.core.search import Goal, Scores, Search
 from gennape_plugin import Gennape
 from gennape_plugin.familiarity import Novelty
 from gennape_plugin.families import family
-from gennape_plugin.modes import joined
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2
 from gennape_plugin.search.scoring import Scorer
@@ -86,7 +85,7 @@ class Remembering(Gennape):
             for row, (name, new) in enumerate(zip(missing, news, strict=True)):
                 self.known[name] = (made.take([row]), new)
         found = [self.known[g.name] for g in graphs]
-        return joined([outputs for outputs, _ in found]), [new for _, new in found]
+        return Outputs.joined([outputs for outputs, _ in found]), [new for _, new in found]
 
 
 def answer(
@@ -128,6 +127,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="one JSON line a search")
     args = parser.parse_args()
     shipped = Gennape.from_pretrained()
+    shipped.model.add_untrained()  # outputs are shared with the tuned ones, which read these
     for name in args.only:
         rows, pool = labelled(name, args.data)
         # A family of its own, which makes each graph (and its hash) once.

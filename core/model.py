@@ -22,6 +22,7 @@ from .model_outputs import Outputs
 from .ranker import Ranker
 from .space import EmbeddingSpace
 from .trees import BoostedTrees
+from .untrained import UntrainedNetworks
 
 #: Share of a population within distance 1 from which the trained members rank it.
 _LIKE_TRAINING: Final = 0.9
@@ -36,6 +37,8 @@ class GennapeModel(nn.Module):
             ``paper_members``; ``None`` before fine-tuning. See :meth:`set_paper_weights`.
         paper_members: Names of the members that they weigh.
         ranker: The default zero-shot rankings, by statistics.
+        untrained: Networks of random weights that the regressions also read; ``None`` before
+            fine-tuning, which :meth:`add_untrained` prepares.
         few_shot: Regressions fitted to labels of a family; ``None`` before fine-tuning.
     """
 
@@ -66,7 +69,14 @@ class GennapeModel(nn.Module):
         self.register_buffer("paper_weights", None)
         self.paper_members: tuple[str, ...] = ()
         self.ranker = Ranker() if ranker is None else ranker
+        self.untrained: UntrainedNetworks | None = None
         self.few_shot: FewShot | None = None
+
+    def add_untrained(self) -> None:
+        """Take in the untrained networks, whose embeddings fine-tuning reads."""
+        if self.untrained is None:
+            made = UntrainedNetworks(self.encoder.config).eval()
+            self.untrained = made.to(self.space.mean.device)
 
     def add_member(
         self, name: str, member: Member, reference: GraphStore, *, in_score: bool
@@ -114,21 +124,27 @@ class GennapeModel(nn.Module):
         """
         self.eval()
         device = self.space.mean.device
-        pieces: dict[str, list[Tensor]] = {name: [] for name in self.members}
-        distances, embeddings = [], []
+        pieces = []
         for batch in store.batches(batch_size):
             batch = batch.to(device)
             x = self.space(self.encoder(batch), batch.gflops)
-            embeddings.append(x.cpu())
-            distance = self.space.distance(x)
+            distance, members = self.space.distance(x), {}
             for name, member in self._members():
                 output, own = member.raw_and_distance(batch, x)
-                pieces[name].append(output.cpu())
+                members[name] = output.cpu()
                 # Unfamiliar to one is unfamiliar.
                 distance = distance if own is None else torch.maximum(distance, own)
-            distances.append(distance.cpu())
-        members = {name: torch.cat(parts) for name, parts in pieces.items()}
-        return Outputs(members, torch.cat(distances), torch.cat(embeddings), store.statistics)
+            untrained = () if self.untrained is None else self.untrained(batch)
+            pieces.append(
+                Outputs(
+                    members,
+                    distance.cpu(),
+                    x.cpu(),
+                    batch.statistics.cpu(),
+                    tuple(embedding.cpu() for embedding in untrained),
+                )
+            )
+        return Outputs.joined(pieces)
 
     def outputs(
         self, store: GraphStore, *, batch_size: int = 512
@@ -252,6 +268,7 @@ class GennapeModel(nn.Module):
             "members": {name: member.describe() for name, member in self._members()},
             "ensemble": list(self.ensemble),
             "ranker": self.ranker.describe(),
+            **({} if self.untrained is None else {"untrained": True}),
             "few_shot": None if self.few_shot is None else self.few_shot.describe(),
             **({"paper_members": list(self.paper_members)} if self.paper_members else {}),
         }
@@ -305,9 +322,11 @@ def model_of(
         trees = description.get("ranker", {"trees": 0, "nodes": 1})
         ranker = Ranker(BoostedTrees(int(trees["trees"]), int(trees["nodes"])))
         model = GennapeModel(encoder, members, ensemble, ranker)
+        if description.get("untrained"):
+            model.add_untrained()
         few = description.get("few_shot")
         if few is not None:
-            model.few_shot = FewShot(int(few["labels"]), int(few["features"]))
+            model.few_shot = FewShot(int(few["labels"]), [int(n) for n in few["features"]])
         weighed = description.get("paper_members", [])
         if weighed:
             model.set_paper_weights({str(name): 1 / len(weighed) for name in weighed})

@@ -170,7 +170,7 @@ def load_model(
             if name.endswith("reference") and not tensor[1] > 0:
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
             positive = name.endswith(("space.std", "space.radius")) or name == "ranker.deviation"
-            if name == "few_shot.kernel":
+            if name.startswith("few_shot.") and name.endswith(".kernel"):
                 positive, tensor = True, tensor[:2]
             if name == "ranker.size_reference":
                 positive, tensor = True, tensor[1:]

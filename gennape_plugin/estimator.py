@@ -26,7 +26,7 @@ from .familiarity import Novelty, checked_seen, novelty
 from .families import family
 from .hooks import InputShape, observe
 from .members import make_member
-from .modes import Mode, check_mode, checked_accuracies, fine_tuned, joined, population_scores
+from .modes import Mode, check_mode, checked_accuracies, fine_tuned, population_scores
 from .prediction import Prediction
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -154,7 +154,7 @@ class Gennape:
             news += novel
         if not parts:
             raise InvalidInputError("an empty population: give the networks to rank")
-        outputs = joined(parts)
+        outputs = Outputs.joined(parts)
         scores = population_scores(self.model, outputs, mode)
         few = self.model.few_shot
         labelled = mode == "default" and few is not None and bool(few.blend)
@@ -185,7 +185,7 @@ class Gennape:
     ) -> "Gennape":
         """An estimator tuned to a family by some labelled networks; this one stays as it is.
 
-        The default fits kernel regressions on frozen features, in about a second, and keeps
+        The default fits kernel regressions on frozen features, in seconds, and keeps
         the zero-shot order where cross-validation on the given labels prefers it:
         ``tuned.card["fine_tuned"]`` says so. ``"paper"`` follows GENNAPE's protocol (all
         members' weights, 100 epochs at batch size 1), in minutes, and shows in

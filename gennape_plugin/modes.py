@@ -45,17 +45,6 @@ def population_scores(model: GennapeModel, outputs: Outputs, mode: Mode) -> Tens
     return paper_score(outputs.members, weights) if weights else paper_zero_shot(outputs.members)
 
 
-def joined(parts: Sequence[Outputs]) -> Outputs:
-    """Outputs of several batches as one."""
-    return Outputs(
-        {name: torch.cat([p.members[name] for p in parts]) for name in parts[0].members},
-        *(
-            torch.cat([getattr(part, field) for part in parts])
-            for field in ("distance", "embedding", "statistics")
-        ),
-    )
-
-
 def checked_accuracies(accuracies: Sequence[float], count: int, *, fractions: bool) -> list[float]:
     """Accuracies in percent that can be learned from.
 
@@ -99,11 +88,13 @@ def fine_tuned(
         return fine_tune_paper(model, store, rows, accuracy.float(), seed=seed), {}
     tuned = copy.deepcopy(model)
     tuned.few_shot = None
+    tuned.add_untrained()
     outputs = tuned.predict(store)
     tuned.few_shot, checked = tune_default(tuned, outputs, accuracy, seed=seed)
     return tuned, {
         "cross_validated_srcc": checked.tuned,
         "zero_shot_srcc": checked.zero_shot,
+        "difference_at_most": checked.upper,
         "kept_zero_shot_order": not checked.helps,
     }
 
@@ -114,7 +105,7 @@ def tune_default(
     """Fit the default's regressions.
 
     Args:
-        model: A model that has not been tuned.
+        model: A model that has not been tuned, its untrained networks added.
         outputs: What it says of the labelled graphs.
         accuracy: Their accuracies, fractions.
         seed: Fixes the folds.

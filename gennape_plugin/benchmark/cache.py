@@ -29,10 +29,14 @@ def cached_outputs(path: Path, make: Callable[[], Outputs]) -> Outputs:
             for name, values in tensors.items()
             if name.startswith("member.")
         }
-        return Outputs(members, *(tensors[field] for field in _FIELDS))
+        distance, embedding, statistics = (tensors[field] for field in _FIELDS)
+        names = sorted(name for name in tensors if name.startswith("untrained."))
+        untrained = tuple(tensors[name] for name in names)
+        return Outputs(members, distance, embedding, statistics, untrained)
     outputs = make()
     tensors = {f"member.{name}": values for name, values in outputs.members.items()}
     tensors |= {field: getattr(outputs, field) for field in _FIELDS}
+    tensors |= {f"untrained.{i}": values for i, values in enumerate(outputs.untrained)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)

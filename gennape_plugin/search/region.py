@@ -77,7 +77,7 @@ def known_region(model: GennapeModel, basis: str) -> Region | None:
     """The region that a kind of score is known in; ``None`` for the size prior, which has none."""
     if basis == "labels":
         assert model.few_shot is not None
-        return Region.fit(model.few_shot.support.double().numpy())
+        return Region.fit(model.few_shot.first.support.double().numpy())
     if basis == "members":
         if model not in _OF_MEMBERS:
             cells, rng = family("nasbench101"), random.Random(0)
@@ -90,9 +90,8 @@ def known_region(model: GennapeModel, basis: str) -> Region | None:
 def read(model: GennapeModel, basis: str, outputs: Outputs) -> FloatArray:
     """The features that a kind of score reads, a row each."""
     if basis == "labels":
-        few = model.few_shot
-        assert few is not None
-        rows = (features(outputs) - few.mean.double()) * few.scale.double()
+        assert model.few_shot is not None
+        rows = model.few_shot.first.scaled(features(outputs))
     else:
         rows = outputs.embedding.double()
     return np.asarray(rows.numpy(), dtype=np.float64)

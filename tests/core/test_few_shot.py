@@ -1,21 +1,19 @@
 """Regressions on a few labels: what they learn, keep and refuse."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.core.few_shot import FewShot, _kernel, _process, features, fit_few_shot
-from gennape_plugin.core.metrics import srcc
+from gennape_plugin.core.few_shot import FewShot, features, fit_few_shot, views
+from gennape_plugin.core.metrics import bootstrap_difference, srcc
 from gennape_plugin.core.model_outputs import Outputs
-from sklearn.gaussian_process import GaussianProcessRegressor
 
 
 def outputs(count: int = 400, seed: int = 0) -> Outputs:
     draw = torch.Generator().manual_seed(seed)
     table = torch.randn(count, 6, generator=draw)
-    return Outputs({}, torch.zeros(count), torch.randn(count, 9, generator=draw), table)
+    embedding, *untrained = (torch.randn(count, size, generator=draw) for size in (9, 4, 5))
+    return Outputs({}, torch.zeros(count), embedding, table, tuple(untrained))
 
 
 def accuracy_of(found: Outputs) -> torch.Tensor:
@@ -56,33 +54,66 @@ def test_graphs_are_independent_and_labels_may_come_in_any_order() -> None:
     )
 
 
-def test_the_process_is_scikit_learns() -> None:
-    """The stored weights, under the formula here, give what scikit-learn's own object gives."""
-    _, known, rest = fitted()
-    raw, there = features(known).numpy(), features(rest).numpy()
-    target = np.log(1 - accuracy_of(known).numpy() + 0.005)
-    kernel, dual, _ = _process(raw, target)
-    amplitude, length, linear, centre, scale = kernel
-    squared = ((there[:, None] - raw[None]) ** 2).sum(-1)
-    cross = amplitude * np.exp(-squared / (2 * length**2)) + linear * there @ raw.T
-    width = float((raw**2).sum(axis=1).mean()) ** 0.5
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = GaussianProcessRegressor(_kernel(width), normalize_y=True).fit(raw, target)
-    np.testing.assert_allclose(cross @ dual * scale + centre, theirs.predict(there), atol=1e-8)
+def test_the_prediction_is_the_mean_over_views_of_regressions_on_each() -> None:
+    model, known, rest = fitted()
+    assert [view.shape[1] for view in views(rest)] == [15, 10, 11]
+    assert torch.equal(features(rest), views(rest)[0])
+    alone = []
+    for number in range(3):
+        embedding = (rest.embedding, *rest.untrained)[number]
+        one = Outputs(
+            {}, known.distance, (known.embedding, *known.untrained)[number], known.statistics
+        )
+        single, _ = fit_few_shot(one, accuracy_of(known), torch.zeros(50))
+        there = Outputs({}, rest.distance, embedding, rest.statistics)
+        error = 1.005 - single.predict(there, torch.zeros(350))[0]
+        alone.append(torch.log(error))
+    expected = 1.005 - torch.stack(alone).mean(0).exp()
+    torch.testing.assert_close(
+        model.predict(rest, torch.zeros(350))[0], expected, atol=1e-9, rtol=0
+    )
 
 
 def test_the_zero_shot_order_is_kept_where_labels_do_worse() -> None:
     found = outputs()
     known, rest = found.take(range(20)), found.take(range(20, 400))
     truth = torch.rand(400, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    size = truth + 0.05 * torch.randn(400, generator=torch.Generator().manual_seed(6))
+    size = truth**3  # a perfect order, on another scale
     model, checked = fit_few_shot(known, 0.8 + 0.1 * truth[:20], size[:20])
     assert not checked.helps
-    assert checked.zero_shot > checked.tuned
+    assert checked.zero_shot == pytest.approx(1)
+    assert checked.tuned < 1
+    assert checked.upper < 0
     predicted = model.predict(rest, size[20:])[0]
     assert srcc(predicted, size[20:]) == pytest.approx(1)
     assert float((predicted - 0.8 - 0.1 * truth[20:]).abs().mean()) < 0.02
+
+
+def test_a_difference_within_a_deviation_keeps_no_zero_shot_order() -> None:
+    found = outputs().take(range(30))
+    y = accuracy_of(found)
+    noise = torch.randn(30, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for scale in (0.1, 0.3, 0.5, 1, 2, 4):
+        ranking = y + scale * y.std() * noise
+        _, checked = fit_few_shot(found, y, torch.zeros(30), rankings=[ranking])
+        difference = bootstrap_difference(srcc, y, checked.predicted, ranking, level=0.68)
+        if checked.zero_shot == pytest.approx(srcc(y, ranking)):
+            assert checked.upper == pytest.approx(difference.high)
+        assert checked.helps == (checked.upper >= 0)
+        if checked.tuned >= checked.zero_shot:
+            assert checked.helps
+
+
+def test_a_line_in_the_size_prior_stands_where_the_features_say_nothing() -> None:
+    found = outputs()
+    size = torch.randn(400, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    y = 1.005 - torch.exp(-2.5 - 0.3 * size)
+    known, rest = found.take(range(40)), found.take(range(40, 400))
+    model, _ = fit_few_shot(known, y[:40], size[:40])
+    torch.testing.assert_close(model.predict(rest, size[40:])[0], y[40:], atol=1e-3, rtol=0)
+    # Smaller is never taken for better.
+    model, _ = fit_few_shot(known, y[:40], -size[:40])
+    assert float(model.line[0]) == pytest.approx(-1e-6)
 
 
 def test_a_seed_fixes_everything_and_global_randomness_is_left_alone() -> None:
@@ -98,7 +129,7 @@ def test_constant_features_are_left_out() -> None:
     found.statistics[:50, 3] = 7.0  # among the labelled ones only
     known, rest = found.take(range(50)), found.take(range(50, 400))
     model, _ = fit_few_shot(known, accuracy_of(known), torch.zeros(50))
-    assert float(model.scale[3]) == 0
+    assert [float(view.scale[3]) for view in model.views] == [0, 0, 0]
     assert bool(torch.isfinite(model.predict(rest, torch.zeros(350))[0]).all())
 
 
