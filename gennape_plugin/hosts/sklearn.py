@@ -105,8 +105,8 @@ class GennapeRegressor(RegressorMixin, _OverArchitectures):
 class GennapeFeatures(TransformerMixin, _OverArchitectures):
     """Architectures as numbers, for a regressor of one's own in a pipeline.
 
-    Embeddings of the pretrained encoder with FLOPs, and statistics of size and depth: what
-    :meth:`.Gennape.fine_tune` learns from. Nothing is fitted.
+    Embeddings of the pretrained encoder with FLOPs, and statistics of size and depth: the
+    first view that :meth:`.Gennape.fine_tune` learns from. Nothing is fitted.
 
     >>> make_pipeline(GennapeFeatures(), StandardScaler(), Ridge())  # doctest: +SKIP
 

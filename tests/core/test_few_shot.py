@@ -1,5 +1,7 @@
 """Regressions on a few labels: what they learn, keep and refuse."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -21,11 +23,11 @@ def accuracy_of(found: Outputs) -> torch.Tensor:
     return 0.9 + 0.03 * torch.tanh(x[:, 0] + 0.5 * x[:, 1] * x[:, 0] + 0.5 * h[:, 2])
 
 
-def fitted(size: torch.Tensor | None = None, labels: int = 50) -> tuple[FewShot, Outputs, Outputs]:
+@cache
+def fitted(labels: int = 50) -> tuple[FewShot, Outputs, Outputs]:
     found = outputs()
     known, rest = found.take(range(labels)), found.take(range(labels, 400))
-    size = torch.zeros(labels) if size is None else size
-    model, _ = fit_few_shot(known, accuracy_of(known), size)
+    model, _ = fit_few_shot(known, accuracy_of(known), torch.zeros(labels))
     return model, known, rest
 
 
@@ -93,7 +95,7 @@ def test_a_difference_within_a_deviation_keeps_no_zero_shot_order() -> None:
     found = outputs().take(range(30))
     y = accuracy_of(found)
     noise = torch.randn(30, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    for scale in (0.1, 0.3, 0.5, 1, 2, 4):
+    for scale in (0.3, 1):
         ranking = y + scale * y.std() * noise
         _, checked = fit_few_shot(found, y, torch.zeros(30), rankings=[ranking])
         difference = bootstrap_difference(srcc, y, checked.predicted, ranking, level=0.68)
@@ -118,7 +120,7 @@ def test_a_line_in_the_size_prior_stands_where_the_features_say_nothing() -> Non
 
 def test_a_seed_fixes_everything_and_global_randomness_is_left_alone() -> None:
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    first, second = fitted()[0], fitted()[0]
+    first, second = fitted()[0], fitted.__wrapped__()[0]
     assert all(torch.equal(a, b) for a, b in zip(first.buffers(), second.buffers(), strict=True))
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert (np.random.get_state()[1] == before[1]).all()

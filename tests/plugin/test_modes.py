@@ -131,7 +131,7 @@ class TestFineTuning:
 
 @pytest.mark.slow
 def test_the_papers_protocol(estimator: Gennape, tmp_path) -> None:
-    tuned = estimator.fine_tune(CELLS[:12], accuracies(12), mode="paper")
+    tuned = estimator.fine_tune(CELLS[:8], accuracies(8), mode="paper")
     tuned.save(tmp_path)
     again = Gennape.from_pretrained(tmp_path)
     weights = again.model.fine_tuned_weights
@@ -139,6 +139,6 @@ def test_the_papers_protocol(estimator: Gennape, tmp_path) -> None:
     assert sum(weights.values()) == pytest.approx(1)
     ranked = again.score_population(CELLS, mode="paper")
     zero_shot = estimator.score_population(CELLS, mode="paper")
-    assert srcc([p.score for p in ranked[12:]], accuracies()[12:]) > srcc(
-        [p.score for p in zero_shot[12:]], accuracies()[12:]
+    assert srcc([p.score for p in ranked[8:]], accuracies()[8:]) > srcc(
+        [p.score for p in zero_shot[8:]], accuracies()[8:]
     )
