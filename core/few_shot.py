@@ -36,7 +36,9 @@ _LEVEL: Final = 0.68
 #: From so many labels on, several threads are faster than one.
 _LARGE: Final = 1000
 _FOLDS: Final = 5
+#: Times that few labels are divided into folds; from ``_MANY`` on, once says enough.
 _REPEATS: Final = 3
+_MANY: Final = 200
 
 
 @dataclass(frozen=True)
@@ -215,14 +217,15 @@ def _cross_validated(
     from sklearn.model_selection import KFold
 
     predicted = torch.zeros_like(y)
-    for repeat in range(_REPEATS):
+    repeats = _REPEATS if len(y) < _MANY else 1
+    for repeat in range(repeats):
         folds = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=seed + repeat)
         for train, test in folds.split(np.arange(len(y))):
             if bool((y[train] == y[train][0]).all()):
-                predicted[test] += y[train][0] / _REPEATS
+                predicted[test] += y[train][0] / repeats
                 continue
             model = _fitted(outputs.take(train.tolist()), y[train], size[train])
-            predicted[test] += model.predict(outputs.take(test.tolist()), size[test])[0] / _REPEATS
+            predicted[test] += model.predict(outputs.take(test.tolist()), size[test])[0] / repeats
     # No correlation exists with a ranking that says nothing; anything is as good.
     tuned = float(np.nan_to_num(srcc(y, predicted), nan=-1))
     plain = [(float(np.nan_to_num(srcc(y, r.double()), nan=-1)), r) for r in (size, *rankings)]
