@@ -201,10 +201,10 @@ def _fitted(outputs: Outputs, y: Tensor, size: Tensor) -> FewShot:
 
 
 def _threads(labels: int) -> AbstractContextManager[Any]:
-    """One thread for small matrices, over which a BLAS' threads wait for each other instead.
+    """One thread for small matrices, over which a BLAS' threads mostly wait for each other.
 
-    200 labels are fitted 5 times as fast on an idle machine of two cores, and 25 times beside
-    other work.
+    On two cores with other work beside, a fit to 50 labels took seven times as long with two
+    threads, and one to 200 labels twenty-five times.
     """
     from threadpoolctl import threadpool_limits
 

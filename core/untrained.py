@@ -3,8 +3,7 @@
 A graph network that was never trained still maps unlike graphs to unlike vectors (random
 features; Rahimi and Recht, 2007, show why regressions on such can do well). Regressions on
 several embeddings err differently, and their mean ranks better than any of them
-(docs/results.md): two untrained networks beside the trained encoder cost a third of the
-time of a score and not one label.
+(docs/results.md). They cost no label, and some of a tuned score's time only.
 """
 
 from jaxtyping import Float
