@@ -4,7 +4,8 @@ Every variant is fitted to the same draws of labels and measured by SRCC on 2,00
 without one, of each development family:
 
 * ``all parts``: what is shipped;
-* ``plain comparison``: zero-shot kept wherever it is ahead in cross-validation at all;
+* ``a deviation's grace``: zero-shot kept only where it is ahead in cross-validation by more
+  than one bootstrap deviation of the difference;
 * ``never zero-shot``: the regressions whatever cross-validation says;
 * ``no line``: without the line in the size prior;
 * ``trained encoder only``, ``untrained only``: on one embedding, and on the two others.
@@ -21,7 +22,7 @@ from statistics import fmean, pstdev
 import numpy as np
 import torch
 from gennape_plugin.core.few_shot import fit_few_shot
-from gennape_plugin.core.metrics import srcc
+from gennape_plugin.core.metrics import bootstrap_difference, srcc
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
 
@@ -54,12 +55,14 @@ def variants(
         few, checked = fit_few_shot(known, truth, line * size, rankings=rankings, seed=seed)
         few.blend.fill_(1.0)
         found, _ = few.predict(rest, line * there)
-        plain = found if checked.tuned >= checked.zero_shot else zero_shot
-        return found, plain, found if checked.helps else zero_shot
+        best = max(rankings, key=lambda ranking: srcc(truth, ranking.double()))
+        lead = bootstrap_difference(srcc, truth, checked.predicted, best.double(), level=0.68)
+        graced = zero_shot if lead.high < 0 else found
+        return found, graced, found if checked.helps else zero_shot
 
-    never, plain, shipped = tuned(known, rest)
+    never, graced, shipped = tuned(known, rest)
     yield "all parts", shipped
-    yield "plain comparison", plain
+    yield "a deviation's grace", graced
     yield "never zero-shot", never
     yield "no line", tuned(known, rest, line=0.0)[2]
     one = [replace(outputs, untrained=()) for outputs in (known, rest)]
@@ -74,8 +77,8 @@ def variants(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--labels", nargs="+", type=int, default=[8, 15, 25, 50])
-    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--labels", nargs="+", type=int, default=[8, 25, 50])
+    parser.add_argument("--draws", type=int, default=5)
     args = parser.parse_args()
     model = Gennape.from_pretrained().model
     model.add_untrained()

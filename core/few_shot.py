@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .conformal import Bounds, error_bounds
 from .errors import InvalidInputError
 from .kernel_regression import KernelRegression
-from .metrics import bootstrap_difference, srcc
+from .metrics import srcc
 from .model_outputs import Outputs
 
 #: Fewer labels than this cannot be cross-validated.
@@ -31,8 +31,6 @@ MIN_LABELS: Final = 5
 MAX_LABELS: Final = 5000
 #: Half a point, added to errors before their logarithm.
 _FLOOR: Final = 0.005
-#: Confidence of the interval (one deviation to each side) that zero-shot must beat.
-_LEVEL: Final = 0.68
 #: From so many labels on, several threads are faster than one.
 _LARGE: Final = 1000
 _FOLDS: Final = 5
@@ -48,21 +46,17 @@ class CrossValidation:
     Attributes:
         tuned: Rank correlation of the mean out-of-fold predictions.
         zero_shot: That of the best zero-shot ranking, which needed no fit.
-        upper: Upper end of the one-deviation bootstrap interval of their difference. Over few
-            labels correlations are so uncertain, and regressions on four fifths of them so much
-            worse than on all, that a plain comparison throws away much (docs/results.md).
         predicted: Mean out-of-fold prediction of each label.
     """
 
     tuned: float
     zero_shot: float
-    upper: float
     predicted: Float[Tensor, "labels"]
 
     @property
     def helps(self) -> bool:
-        """Whether zero-shot did not rank better than fine-tuning by more than a deviation."""
-        return self.upper >= 0
+        """Whether fine-tuning ranks at least as well as zero-shot did."""
+        return not self.tuned < self.zero_shot
 
 
 class FewShot(nn.Module):
@@ -228,8 +222,5 @@ def _cross_validated(
             predicted[test] += model.predict(outputs.take(test.tolist()), size[test])[0] / repeats
     # No correlation exists with a ranking that says nothing; anything is as good.
     tuned = float(np.nan_to_num(srcc(y, predicted), nan=-1))
-    plain = [(float(np.nan_to_num(srcc(y, r.double()), nan=-1)), r) for r in (size, *rankings)]
-    zero_shot, best = max(plain, key=lambda pair: pair[0])
-    upper = bootstrap_difference(srcc, y, predicted, best.double(), level=_LEVEL).high
-    upper = upper if np.isfinite(upper) else tuned - zero_shot
-    return CrossValidation(tuned, zero_shot, upper, predicted)
+    plain = [float(np.nan_to_num(srcc(y, r.double()), nan=-1)) for r in (size, *rankings)]
+    return CrossValidation(tuned, max(plain), predicted)

@@ -186,10 +186,10 @@ class Gennape:
         """An estimator tuned to a family by some labelled networks; this one stays as it is.
 
         The default fits kernel regressions on frozen features, in seconds, and keeps
-        the zero-shot order where that is better in cross-validation on the given labels,
-        beyond what so few leave uncertain: ``tuned.card["fine_tuned"]`` says so. ``"paper"``
-        follows GENNAPE's protocol (all members' weights, 100 epochs at batch size 1), in
-        minutes, and shows in ``score_population(mode="paper")``.
+        the zero-shot order where cross-validation on the given labels prefers it:
+        ``tuned.card["fine_tuned"]`` says so. ``"paper"`` follows GENNAPE's protocol (all
+        members' weights, 100 epochs at batch size 1), in minutes, and shows in
+        ``score_population(mode="paper")``.
 
         Args:
             architectures: Labelled networks, 5 or more (the paper: 50).

@@ -94,7 +94,6 @@ def fine_tuned(
     return tuned, {
         "cross_validated_srcc": checked.tuned,
         "zero_shot_srcc": checked.zero_shot,
-        "difference_at_most": checked.upper,
         "kept_zero_shot_order": not checked.helps,
     }
 

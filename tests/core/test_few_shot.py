@@ -7,7 +7,7 @@ import pytest
 import torch
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.few_shot import FewShot, features, fit_few_shot, views
-from gennape_plugin.core.metrics import bootstrap_difference, srcc
+from gennape_plugin.core.metrics import srcc
 from gennape_plugin.core.model_outputs import Outputs
 
 
@@ -82,28 +82,12 @@ def test_the_zero_shot_order_is_kept_where_labels_do_worse() -> None:
     truth = torch.rand(400, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     size = truth**3  # a perfect order, on another scale
     model, checked = fit_few_shot(known, 0.8 + 0.1 * truth[:20], size[:20])
-    assert not checked.helps
     assert checked.zero_shot == pytest.approx(1)
     assert checked.tuned < 1
-    assert checked.upper < 0
+    assert not checked.helps
     predicted = model.predict(rest, size[20:])[0]
     assert srcc(predicted, size[20:]) == pytest.approx(1)
     assert float((predicted - 0.8 - 0.1 * truth[20:]).abs().mean()) < 0.02
-
-
-def test_a_difference_within_a_deviation_keeps_no_zero_shot_order() -> None:
-    found = outputs().take(range(30))
-    y = accuracy_of(found)
-    noise = torch.randn(30, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    for scale in (0.3, 1):
-        ranking = y + scale * y.std() * noise
-        _, checked = fit_few_shot(found, y, torch.zeros(30), rankings=[ranking])
-        difference = bootstrap_difference(srcc, y, checked.predicted, ranking, level=0.68)
-        if checked.zero_shot == pytest.approx(srcc(y, ranking)):
-            assert checked.upper == pytest.approx(difference.high)
-        assert checked.helps == (checked.upper >= 0)
-        if checked.tuned >= checked.zero_shot:
-            assert checked.helps
 
 
 def test_a_line_in_the_size_prior_stands_where_the_features_say_nothing() -> None:
