@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .conformal import Bounds, error_bounds
 from .errors import InvalidInputError
-from .kernel_regression import KernelRegression
+from .kernel_regression import Hyperparameters, KernelRegression
 from .metrics import srcc
 from .model_outputs import Outputs
 
@@ -33,10 +33,9 @@ MAX_LABELS: Final = 5000
 _FLOOR: Final = 0.005
 #: From so many labels on, several threads are faster than one.
 _LARGE: Final = 1000
-_FOLDS: Final = 5
-#: Times that few labels are divided into folds; from ``_MANY`` on, once says enough.
-_REPEATS: Final = 3
-_MANY: Final = 200
+#: Up to so many labels each is left out alone in cross-validation, more of them in folds.
+_ONE_BY_ONE: Final = 100
+_FOLDS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class CrossValidation:
     """How fine-tuned and zero-shot rankings compare on the labels given.
 
     Attributes:
-        tuned: Rank correlation of the mean out-of-fold predictions.
+        tuned: Rank correlation of the predictions of labels that were left out.
         zero_shot: That of the best zero-shot ranking, which needed no fit.
-        predicted: Mean out-of-fold prediction of each label.
+        predicted: Prediction of each label when it was left out.
     """
 
     tuned: float
@@ -151,7 +150,7 @@ def fit_few_shot(
         accuracy: Their accuracies, fractions.
         size: Their size prior.
         rankings: Zero-shot scores to beat; the size prior is always one.
-        seed: Fixes the folds of the cross-validation.
+        seed: Fixes the folds that more than 100 labels are left out in.
 
     Raises:
         InvalidInputError: for too few or too many labels, or accuracies that are no
@@ -169,15 +168,17 @@ def fit_few_shot(
             f"all {count} accuracies are {float(accuracy[0]):.6g}: there is no order to learn"
         )
     with _threads(count):
-        checked = _cross_validated(outputs, accuracy.double(), size, rankings, seed)
-        model = _fitted(outputs, accuracy.double(), size)
+        model, chosen = _fitted(outputs, accuracy.double(), size)
+        checked = _cross_validated(outputs, accuracy.double(), size, rankings, chosen, seed)
     model.blend.fill_(float(checked.helps))
     predicted = checked.predicted if checked.helps else model.predict(outputs, size)[0]
     model.residuals.copy_(accuracy.double() - predicted)
     return model, checked
 
 
-def _fitted(outputs: Outputs, y: Tensor, size: Tensor) -> FewShot:
+def _fitted(
+    outputs: Outputs, y: Tensor, size: Tensor, chosen: Sequence[Hyperparameters] | None = None
+) -> tuple[FewShot, list[Hyperparameters]]:
     """A line in the size prior, and regressions on what it leaves."""
     found, statistics = views(outputs), outputs.statistics.shape[1]
     model = FewShot(len(y), [view.shape[1] for view in found])
@@ -190,8 +191,12 @@ def _fitted(outputs: Outputs, y: Tensor, size: Tensor) -> FewShot:
     # What the rounded line that is stored leaves, so that saving loses nothing.
     slope, intercept = model.line.double().tolist()
     left = target - slope * size - intercept
-    model.views = nn.ModuleList(KernelRegression.fit(view, left, statistics) for view in found)
-    return model
+    fits = [
+        KernelRegression.fit(view, left, statistics, None if chosen is None else chosen[i])
+        for i, view in enumerate(found)
+    ]
+    model.views = nn.ModuleList(regression for regression, _ in fits)
+    return model, [found for _, found in fits]
 
 
 def _threads(labels: int) -> AbstractContextManager[Any]:
@@ -206,20 +211,24 @@ def _threads(labels: int) -> AbstractContextManager[Any]:
 
 
 def _cross_validated(
-    outputs: Outputs, y: Tensor, size: Tensor, rankings: Sequence[Tensor], seed: int
+    outputs: Outputs,
+    y: Tensor,
+    size: Tensor,
+    rankings: Sequence[Tensor],
+    chosen: Sequence[Hyperparameters],
+    seed: int,
 ) -> CrossValidation:
+    """Every label predicted from the others; hyper-parameters are those chosen on all."""
     from sklearn.model_selection import KFold
 
     predicted = torch.zeros_like(y)
-    repeats = _REPEATS if len(y) < _MANY else 1
-    for repeat in range(repeats):
-        folds = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=seed + repeat)
-        for train, test in folds.split(np.arange(len(y))):
-            if bool((y[train] == y[train][0]).all()):
-                predicted[test] += y[train][0] / repeats
-                continue
-            model = _fitted(outputs.take(train.tolist()), y[train], size[train])
-            predicted[test] += model.predict(outputs.take(test.tolist()), size[test])[0] / repeats
+    parts = len(y) if len(y) <= _ONE_BY_ONE else _FOLDS
+    for train, test in KFold(parts, shuffle=True, random_state=seed).split(np.arange(len(y))):
+        if bool((y[train] == y[train][0]).all()):
+            predicted[test] = y[train][0]
+            continue
+        model, _ = _fitted(outputs.take(train.tolist()), y[train], size[train], chosen)
+        predicted[test] = model.predict(outputs.take(test.tolist()), size[test])[0]
     # No correlation exists with a ranking that says nothing; anything is as good.
     tuned = float(np.nan_to_num(srcc(y, predicted), nan=-1))
     plain = [float(np.nan_to_num(srcc(y, r.double()), nan=-1)) for r in (size, *rankings)]

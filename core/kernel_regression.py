@@ -1,10 +1,10 @@
 """A Gaussian process and a ridge regression on the same features, averaged.
 
-Hyper-parameters are chosen by marginal likelihood and leave-one-out error; all that is
-learned is kept as buffers and evaluated in float64.
+All that is learned is kept as buffers and evaluated in float64.
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +50,8 @@ class KernelRegression(nn.Module):
         features: Float[Tensor, "labels features"],
         target: Float[Tensor, "labels"],
         statistics: int,
-    ) -> "KernelRegression":
+        chosen: "Hyperparameters | None" = None,
+    ) -> tuple["KernelRegression", "Hyperparameters"]:
         """Fit to labelled graphs.
 
         Args:
@@ -58,8 +59,12 @@ class KernelRegression(nn.Module):
             target: What to learn of each.
             statistics: How many of the features, the first ones, are statistics; the others
                 are an embedding's and weigh less.
+            chosen: Hyper-parameters of an earlier fit; chosen anew where left out.
+
+        Returns:
+            The regressions and their hyper-parameters.
         """
-        from sklearn.linear_model import RidgeCV
+        from sklearn.linear_model import Ridge
 
         model, raw = cls(*features.shape), features.double().numpy()
         mean, deviation = raw.mean(axis=0), raw.std(axis=0)
@@ -73,13 +78,16 @@ class KernelRegression(nn.Module):
         # Fitted on the rounded numbers that are stored, so that saving loses nothing.
         model.support.copy_(model.scaled(features))
         x, y = model.support.double().numpy(), target.double().numpy()
-        kernel, dual, spread = fit_process(x, y)
+        chosen = chosen or Hyperparameters.choose(x, y)
+        process = chosen.process(x, y)
+        amplitude, length, linear, _ = np.exp(chosen.theta)
+        kernel = np.array([amplitude, length, linear, y.mean(), y.std() or 1.0])
         model.kernel.copy_(torch.from_numpy(kernel))
-        model.dual.copy_(torch.from_numpy(dual))
-        model.spread.copy_(torch.from_numpy(spread))
-        ridge = RidgeCV(np.logspace(-1, 4, 16)).fit(x, y)
+        model.dual.copy_(torch.from_numpy(process.alpha_))
+        model.spread.copy_(torch.from_numpy(np.linalg.inv(process.L_).T))
+        ridge = Ridge(chosen.penalty).fit(x, y)
         model.ridge.copy_(torch.from_numpy(np.append(ridge.coef_, ridge.intercept_)))
-        return model
+        return model, chosen
 
     def forward(
         self, features: Float[Tensor, "graphs features"]
@@ -110,32 +118,46 @@ class KernelRegression(nn.Module):
         return found
 
 
-def fit_process(x: Any, target: Any) -> tuple[Any, Any, Any]:
-    """Hyper-parameters by marginal likelihood, then the weights of the labelled graphs.
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What is chosen before the weights.
 
-    Returns:
-        Amplitude, length, linear part, mean and deviation of the target; the weights of the
-        mean; a root of the inverse covariance, for the variance.
+    Attributes:
+        theta: Logarithms of the process' amplitude, length, linear part and noise.
+        penalty: Of the ridge regression.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
 
-    width = max(float((x**2).sum(axis=1).mean()) ** 0.5, 1.0)
-    model = GaussianProcessRegressor(process_kernel(width), normalize_y=True)
-    with warnings.catch_warnings():
-        # A bound that is reached is an answer, not a failure.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x, target)
-    found = np.exp(model.kernel_.theta)  # amplitude, length, linear, noise
-    inverse = np.linalg.inv(model.L_)
-    moments = [target.mean(), target.std()]
-    return np.array([*found[:3], *moments]), model.alpha_, inverse.T
+    theta: tuple[float, ...]
+    penalty: float
+
+    @classmethod
+    def choose(cls, x: Any, y: Any) -> "Hyperparameters":
+        """By marginal likelihood, and by the ridge regression's leave-one-out error."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.linear_model import RidgeCV
+
+        process = GaussianProcessRegressor(_kernel(x), normalize_y=True)
+        with warnings.catch_warnings():
+            # A bound that is reached is an answer, not a failure.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            process.fit(x, y)
+        ridge = RidgeCV(np.logspace(-1, 4, 16)).fit(x, y)
+        return cls(tuple(process.kernel_.theta.tolist()), float(ridge.alpha_))
+
+    def process(self, x: Any, y: Any) -> Any:
+        """scikit-learn's Gaussian process with these, fitted."""
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
+        kernel = _kernel(x).clone_with_theta(np.array(self.theta))
+        return GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(x, y)
 
 
-def process_kernel(width: float) -> Any:
-    """RBF + linear + noise, the lengths in units of the features' typical norm ``width``."""
+def _kernel(x: Any) -> Any:
+    """RBF + linear + noise, the lengths in units of the features' typical norm."""
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
+    width = max(float((x**2).sum(axis=1).mean()) ** 0.5, 1.0)
     linear = ConstantKernel(0.5 / width**2, (1e-4 / width**2, 1e2 / width**2))
     return (
         ConstantKernel(1.0, (1e-2, 1e2)) * RBF(width, (width / 10, width * 20))

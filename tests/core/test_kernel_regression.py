@@ -1,16 +1,9 @@
 """The two regressions on one set of features."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
-from gennape_plugin.core.kernel_regression import (
-    KernelRegression,
-    fit_process,
-    process_kernel,
-)
-from sklearn.gaussian_process import GaussianProcessRegressor
+from gennape_plugin.core.kernel_regression import Hyperparameters, KernelRegression
 from sklearn.linear_model import RidgeCV
 
 
@@ -24,38 +17,50 @@ def y(x: torch.Tensor) -> torch.Tensor:
     return 3 * torch.tanh(x[:, 0] + x[:, 5])
 
 
-def test_the_process_is_scikit_learns(x: torch.Tensor, y: torch.Tensor) -> None:
-    """The stored weights, under the formula here, give what scikit-learn's own object gives."""
-    raw, there, target = x.numpy()[:40], x.numpy()[40:], y.numpy()[:40]
-    kernel, dual, _ = fit_process(raw, target)
-    amplitude, length, linear, centre, scale = kernel
-    squared = ((there[:, None] - raw[None]) ** 2).sum(-1)
-    cross = amplitude * np.exp(-squared / (2 * length**2)) + linear * there @ raw.T
-    width = float((raw**2).sum(axis=1).mean()) ** 0.5
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = GaussianProcessRegressor(process_kernel(width), normalize_y=True).fit(raw, target)
-    np.testing.assert_allclose(cross @ dual * scale + centre, theirs.predict(there), atol=1e-8)
-
-
-def test_the_prediction_is_the_mean_of_the_process_and_a_ridge_regression(
+def test_predictions_are_the_mean_of_scikit_learns_process_and_ridge_regression(
     x: torch.Tensor, y: torch.Tensor
 ) -> None:
-    model = KernelRegression.fit(x[:40], y[:40], 4)
-    known, there = model.scaled(x[:40]).float().double(), model.scaled(x[40:])
-    target = y.numpy()[:40]
-    _, dual, _ = fit_process(known.numpy(), target)
-    amplitude, length, linear, centre, scale = model.kernel.double()
-    near = torch.exp(-(torch.cdist(there, known) ** 2) / (2 * length**2))
-    cross = amplitude * near + linear * there @ known.T
-    process = cross @ torch.from_numpy(dual) * scale + centre
-    ridge = RidgeCV(np.logspace(-1, 4, 16)).fit(known.numpy(), target)
-    expected = (process + torch.from_numpy(ridge.predict(there.numpy()))) / 2
-    torch.testing.assert_close(model(x[40:])[0], expected, atol=1e-4, rtol=0)
+    """The stored weights, under the formula here, give what scikit-learn's own objects give."""
+    model, chosen = KernelRegression.fit(x[:40], y[:40], 4)
+    known, there = model.scaled(x[:40]).float().double().numpy(), model.scaled(x[40:]).numpy()
+    process = chosen.process(known, y[:40].numpy())
+    mean, deviation = process.predict(there, return_std=True)
+    ridge = RidgeCV(np.logspace(-1, 4, 16)).fit(known, y[:40].numpy())
+    assert ridge.alpha_ == chosen.penalty
+    found, spread = model(x[40:])
+    np.testing.assert_allclose(found, (mean + ridge.predict(there)) / 2, atol=1e-4)
+    # scikit-learn's deviation holds the noise, ours is that of the function.
+    noise = np.exp(chosen.theta[3]) * float(y[:40].var(correction=0))
+    np.testing.assert_allclose(spread, np.sqrt(deviation**2 - noise), atol=1e-3)
+
+
+def test_hyper_parameters_are_those_of_the_greatest_likelihood(
+    x: torch.Tensor, y: torch.Tensor
+) -> None:
+    known = x[:40].numpy()
+    chosen = Hyperparameters.choose(known, y[:40].numpy())
+    process = chosen.process(known, y[:40].numpy())
+    best = process.log_marginal_likelihood(np.array(chosen.theta))
+    for place in range(4):
+        for step in (-0.3, 0.3):
+            moved = np.array(chosen.theta)
+            moved[place] = np.clip(moved[place] + step, *process.kernel_.bounds[place])
+            assert process.log_marginal_likelihood(moved) <= best + 1e-6
+
+
+def test_a_fit_with_given_hyper_parameters_is_the_same_fit(
+    x: torch.Tensor, y: torch.Tensor
+) -> None:
+    model, chosen = KernelRegression.fit(x[:40], y[:40], 4)
+    again, _ = KernelRegression.fit(x[:40], y[:40], 4, chosen)
+    torch.testing.assert_close(model(x)[0], again(x)[0], atol=1e-6, rtol=0)
+    fewer, same = KernelRegression.fit(x[:39], y[:39], 4, chosen)
+    assert same is chosen
+    assert torch.equal(fewer.kernel[:3], model.kernel[:3])
 
 
 def test_an_embeddings_features_weigh_half_of_statistics(x: torch.Tensor) -> None:
-    model = KernelRegression.fit(x[:40], torch.linspace(0.8, 0.9, 40), 4)
+    model, _ = KernelRegression.fit(x[:40], torch.linspace(0.8, 0.9, 40), 4)
     deviations = model.scaled(x[:40]).std(dim=0, correction=0)
     torch.testing.assert_close(
         deviations, torch.tensor([1.0] * 4 + [0.5] * 3).double(), atol=1e-5, rtol=0
