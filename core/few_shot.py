@@ -196,7 +196,7 @@ def _fitted(
         for i, view in enumerate(found)
     ]
     model.views = nn.ModuleList(regression for regression, _ in fits)
-    return model, [found for _, found in fits]
+    return model, [used for _, used in fits]
 
 
 def _threads(labels: int) -> AbstractContextManager[Any]:
