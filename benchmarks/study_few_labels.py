@@ -21,7 +21,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 import torch
-from gennape_plugin.core.few_shot import fit_few_shot
+from gennape_plugin.core.few_shot import CrossValidation, fit_few_shot
 from gennape_plugin.core.metrics import bootstrap_difference, srcc
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
@@ -51,27 +51,28 @@ def variants(
 
     def tuned(
         known: Outputs, rest: Outputs, *, line: float = 1.0
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, CrossValidation]:
         few, checked = fit_few_shot(known, truth, line * size, rankings=rankings, seed=seed)
         few.blend.fill_(1.0)
-        found, _ = few.predict(rest, line * there)
-        best = max(rankings, key=lambda ranking: srcc(truth, ranking.double()))
-        lead = bootstrap_difference(srcc, truth, checked.predicted, best.double(), level=0.68)
-        graced = zero_shot if lead.high < 0 else found
-        return found, graced, found if checked.helps else zero_shot
+        return few.predict(rest, line * there)[0], checked
 
-    never, graced, shipped = tuned(known, rest)
-    yield "all parts", shipped
-    yield "a deviation's grace", graced
-    yield "never zero-shot", never
-    yield "no line", tuned(known, rest, line=0.0)[2]
+    def kept(found: torch.Tensor, checked: CrossValidation) -> torch.Tensor:
+        return found if checked.helps else zero_shot
+
+    found, checked = tuned(known, rest)
+    best = max(rankings, key=lambda ranking: srcc(truth, ranking.double()))
+    lead = bootstrap_difference(srcc, truth, checked.predicted, best.double(), level=0.68)
+    yield "all parts", kept(found, checked)
+    yield "a deviation's grace", zero_shot if lead.high < 0 else found
+    yield "never zero-shot", found
+    yield "no line", kept(*tuned(known, rest, line=0.0))
     one = [replace(outputs, untrained=()) for outputs in (known, rest)]
-    yield "trained encoder only", tuned(*one)[2]
+    yield "trained encoder only", kept(*tuned(*one))
     two = [
         replace(outputs, embedding=outputs.untrained[0], untrained=outputs.untrained[1:])
         for outputs in (known, rest)
     ]
-    yield "untrained only", tuned(*two)[2]
+    yield "untrained only", kept(*tuned(*two))
 
 
 def main() -> None:

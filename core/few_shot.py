@@ -9,7 +9,7 @@ beside one embedding, the encoder's or an untrained network's. The unlabelled po
 not used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,7 +31,7 @@ MIN_LABELS: Final = 5
 MAX_LABELS: Final = 5000
 #: Half a point, added to errors before their logarithm.
 _FLOOR: Final = 0.005
-#: From so many labels on, several threads are faster than one.
+#: From so many labels on, BLAS keeps all its threads.
 _LARGE: Final = 1000
 #: Up to so many labels each is left out alone in cross-validation, more of them in folds.
 _ONE_BY_ONE: Final = 100
@@ -69,10 +69,10 @@ class FewShot(nn.Module):
     blend: Tensor
     residuals: Tensor
 
-    def __init__(self, labels: int, features: Sequence[int]) -> None:
-        """Make room for ``labels`` graphs and as many features a view."""
+    def __init__(self, labels: int, regressions: Iterable[KernelRegression]) -> None:
+        """Put regressions on ``labels`` graphs together, one a view."""
         super().__init__()
-        self.views = nn.ModuleList(KernelRegression(labels, count) for count in features)
+        self.views = nn.ModuleList(regressions)
         # Slope, never above 0, and intercept of the log error over the size prior.
         self.register_buffer("line", torch.zeros(2))
         self.register_buffer("blend", torch.ones(()))
@@ -180,22 +180,21 @@ def _fitted(
     outputs: Outputs, y: Tensor, size: Tensor, chosen: Sequence[Hyperparameters] | None = None
 ) -> tuple[FewShot, list[Hyperparameters]]:
     """A line in the size prior, and regressions on what it leaves."""
-    found, statistics = views(outputs), outputs.statistics.shape[1]
-    model = FewShot(len(y), [view.shape[1] for view in found])
     target, size = torch.log(1 - y + _FLOOR), size.double()
     centred = size - size.mean()
     slope = float((centred * target).sum() / (centred * centred).sum().clamp(min=1e-12))
     # Larger is no worse: otherwise the line would turn zero-shot's order around.
     slope = min(slope, -1e-6)
-    model.line.copy_(torch.tensor([slope, float(target.mean()) - slope * float(size.mean())]))
+    line = torch.tensor([slope, float(target.mean()) - slope * float(size.mean())])
     # What the rounded line that is stored leaves, so that saving loses nothing.
-    slope, intercept = model.line.double().tolist()
-    left = target - slope * size - intercept
+    slope, intercept = line.double().tolist()
+    left, statistics = target - slope * size - intercept, outputs.statistics.shape[1]
     fits = [
         KernelRegression.fit(view, left, statistics, None if chosen is None else chosen[i])
-        for i, view in enumerate(found)
+        for i, view in enumerate(views(outputs))
     ]
-    model.views = nn.ModuleList(regression for regression, _ in fits)
+    model = FewShot(len(y), [regression for regression, _ in fits])
+    model.line.copy_(line)
     return model, [used for _, used in fits]
 
 

@@ -17,6 +17,7 @@ from .batch import GraphStore
 from .encoder import CLEncoder, EncoderConfig
 from .errors import InvalidInputError
 from .few_shot import FewShot
+from .kernel_regression import KernelRegression
 from .members import FlopsMember, HeadMember, Member, PairwiseMember, member_of
 from .model_outputs import Outputs
 from .ranker import Ranker
@@ -326,7 +327,8 @@ def model_of(
             model.add_untrained()
         few = description.get("few_shot")
         if few is not None:
-            model.few_shot = FewShot(int(few["labels"]), [int(n) for n in few["features"]])
+            labels, features = int(few["labels"]), few["features"]
+            model.few_shot = FewShot(labels, [KernelRegression(labels, int(n)) for n in features])
         weighed = description.get("paper_members", [])
         if weighed:
             model.set_paper_weights({str(name): 1 / len(weighed) for name in weighed})

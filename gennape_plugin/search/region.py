@@ -88,7 +88,7 @@ def known_region(model: GennapeModel, basis: str) -> Region | None:
 
 
 def read(model: GennapeModel, basis: str, outputs: Outputs) -> FloatArray:
-    """The features that a kind of score reads, a row each."""
+    """The features that a kind of score reads (after tuning: of the first view), a row each."""
     if basis == "labels":
         assert model.few_shot is not None
         rows = model.few_shot.first.scaled(features(outputs))

@@ -1,5 +1,6 @@
 """Regressions on a few labels: what they learn, keep and refuse."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -61,15 +62,13 @@ def test_the_prediction_is_the_mean_over_views_of_regressions_on_each() -> None:
     assert [view.shape[1] for view in views(rest)] == [15, 10, 11]
     assert torch.equal(features(rest), views(rest)[0])
     alone = []
-    for number in range(3):
-        embedding = (rest.embedding, *rest.untrained)[number]
-        one = Outputs(
-            {}, known.distance, (known.embedding, *known.untrained)[number], known.statistics
-        )
+    embeddings = [(found.embedding, *found.untrained) for found in (known, rest)]
+    for here, there in zip(*embeddings, strict=True):
+        one = replace(known, embedding=here, untrained=())
         single, _ = fit_few_shot(one, accuracy_of(known), torch.zeros(50))
-        there = Outputs({}, rest.distance, embedding, rest.statistics)
-        error = 1.005 - single.predict(there, torch.zeros(350))[0]
-        alone.append(torch.log(error))
+        others = replace(rest, embedding=there, untrained=())
+        alone.append(torch.log(1.005 - single.predict(others, torch.zeros(350))[0]))
+    assert len(alone) == 3
     expected = 1.005 - torch.stack(alone).mean(0).exp()
     torch.testing.assert_close(
         model.predict(rest, torch.zeros(350))[0], expected, atol=1e-9, rtol=0
