@@ -1,16 +1,18 @@
 """A hash of a computation graph that does not depend on the numbering of its nodes.
 
-Each node is hashed with everything above it (operands in order, except where the op is
-commutative), then, where that leaves several nodes equal, with everything below it; the
-graph's hash is that of the sorted node hashes. Names and scopes play no part. Isomorphic
-graphs always agree; graphs that differ only by symmetries that such colour refinement
-cannot see would collide, which for directed graphs with labelled nodes and ordered
-operands has not been met.
+Nodes that follow each other without a branch are hashed together, with everything above
+them (operands in order, except where the op is commutative), then, where that leaves
+several such chains equal, with everything below them; the graph's hash is that of the
+sorted hashes. Names and scopes play no part. Isomorphic graphs always agree; graphs that
+differ only by symmetries that such colour refinement cannot see would collide, which for
+directed graphs with labelled nodes and ordered operands has not been met.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from .node import Node
@@ -53,47 +55,63 @@ def _repeats(operands: tuple[int, ...], *, ordered: bool) -> bytes:
 def canonical_hash(graph: "ComputeGraph") -> str:
     """32 hex digits, equal for graphs that differ only in the order of their nodes."""
     nodes, operands, owner = graph.nodes, graph.operands, graph.weight_of
-    # Nodes are interned, so equal ones mostly are one object: identity is the cheapest key.
-    own_bytes = {key: _node_bytes(node) for key, node in {id(n): n for n in nodes}.items()}
-    groups = {o for o, count in Counter(owner).items() if count > 1}
-    sharers = Counter([o for o in owner if o in groups])
-    down: list[bytes] = []
-    for index, node in enumerate(nodes):
-        own, reads = own_bytes[id(node)], operands[index]
-        if owner[index] in groups:
-            own += b"%d" % sharers[owner[index]]
-        if len(reads) == 1:
-            down.append(_digest(own + down[reads[0]]))
-            continue
+    sharers = {o: count for o, count in Counter(owner).items() if count > 1}
+    chains = _chains(graph, sharers)
+    down: dict[int, bytes] = {}
+    for last, (first, text) in chains.items():
+        reads = operands[first]
         parts = [down[operand] for operand in reads]
-        if node.op in COMMUTATIVE:
-            parts.sort()
-        if len(set(reads)) < len(reads):
-            # Reading one node twice differs from reading two equal nodes.
-            own += _repeats(reads, ordered=node.op not in COMMUTATIVE)
-        down.append(_digest(own + b"".join(parts)))
-    # A node that no other node equals so far is known by what lies above it; only the others
+        if len(reads) > 1:
+            commutative = nodes[first].op in COMMUTATIVE
+            if commutative:
+                parts.sort()
+            if len(set(reads)) < len(reads):
+                # Reading one node twice differs from reading two equal nodes.
+                parts.append(_repeats(reads, ordered=not commutative))
+        down[last] = _digest(b"".join(parts + text))
+    # A chain that no other one equals so far is known by what lies above it; only the others
     # are told apart by their readers, which come later in the order.
-    seen = Counter(down)
-    full = down.copy()
-    if len(seen) < len(nodes):
-        readers: dict[int, list[bytes]] = {i: [] for i, d in enumerate(down) if seen[d] > 1}
-        alone = readers.keys().isdisjoint
-        for index in range(len(nodes) - 1, -1, -1):
-            if index in readers:
-                full[index] = _digest(down[index] + b"".join(sorted(readers[index])))
-            reads = operands[index]
-            if alone(reads):
-                continue
-            commutative = nodes[index].op in COMMUTATIVE
-            for position, operand in enumerate(reads):
+    seen = Counter(down.values())
+    full = dict(down)
+    if len(seen) < len(down):
+        readers: dict[int, list[bytes]] = {i: [] for i, d in down.items() if seen[d] > 1}
+        for last in reversed(chains):
+            if last in readers:
+                full[last] = _digest(down[last] + b"".join(sorted(readers[last])))
+            first = chains[last][0]
+            for position, operand in enumerate(operands[first]):
                 if operand in readers:
-                    readers[operand].append(
-                        full[index] + (b"" if commutative else b"%d" % position)
-                    )
-    parts = sorted(full)
-    for root in sharers:
-        members = sorted(full[i] for i, o in enumerate(owner) if o == root)
-        parts.append(_digest(b"shared" + b"".join(members)))
-    parts[len(full) :] = sorted(parts[len(full) :])
+                    place = b"" if nodes[first].op in COMMUTATIVE else b"%d" % position
+                    readers[operand].append(full[last] + place)
+    shared = [
+        _digest(b"shared" + b"".join(sorted([full[i] for i, o in enumerate(owner) if o == root])))
+        for root in sharers
+    ]
+    parts = sorted(full.values()) + sorted(shared)
     return blake2b(b"".join(parts), digest_size=_BYTES).hexdigest()
+
+
+def _chains(
+    graph: "ComputeGraph", sharers: Mapping[int, int]
+) -> dict[int, tuple[int, list[bytes]]]:
+    """By its last node, each chain's first one and what its nodes are, in order.
+
+    A node continues the chain of the one it reads where it reads nothing else and nothing
+    else reads that, so a chain is known by what its first node reads and by its nodes. One
+    whose weights are shared is the last of its chain: it has to be found by itself.
+    """
+    # Nodes are interned, so equal ones mostly are one object: identity is the cheapest key.
+    own_bytes = {key: _node_bytes(node) for key, node in {id(n): n for n in graph.nodes}.items()}
+    uses, owner = Counter(chain.from_iterable(graph.operands)), graph.weight_of
+    chains: dict[int, tuple[int, list[bytes]]] = {}
+    for index, (node, reads) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
+        own = own_bytes[id(node)]
+        if owner[index] in sharers:
+            own += b"%d" % sharers[owner[index]]
+        if len(reads) == 1 and uses[reads[0]] == 1 and owner[reads[0]] not in sharers:
+            continued = chains.pop(reads[0])
+            continued[1].append(own)
+            chains[index] = continued
+        else:
+            chains[index] = (index, [own])
+    return chains

@@ -11,6 +11,7 @@ from torch import Tensor
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import WeightsError
 from gennape_plugin.core.graph import ComputeGraph
+from gennape_plugin.core.node import Node
 from gennape_plugin.core.ops import OPS
 from gennape_plugin.core.paper import PaperGraph
 from gennape_plugin.core.sums import plain_sums
@@ -96,7 +97,8 @@ def novelty(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> N
         found.append(
             f"{gflops:.3g} GFLOPs, trained on {low:.2g} to {high:.3g}: the accuracy is extrapolated"
         )
-    distinct = set({id(op): op for op in view.ops}.values())  # interned: few objects to hash
+    # Operations are interned: few of them are distinct objects.
+    distinct = {id(op): op for op in view.ops}.values()
     pixels = max(max(op.resolution[:4]) for op in distinct)
     channels = max(max(op.resolution[4:]) for op in distinct)
     if pixels > seen["pixels"]:
@@ -108,14 +110,18 @@ def novelty(graph: ComputeGraph, view: PaperGraph, seen: Mapping[str, Any]) -> N
         labels = Counter(op.name for op in view.ops)
         untrained = {name: n for name, n in labels.items() if name not in seen["labels"]}
         found.append("operations never seen in training: " + _listed(untrained))
-    nearest = Counter(
-        node.attr("target") if node.op == "custom" else node.op
-        for node in plain_sums(graph).nodes
-        if node.paper and not OPS[node.op].exact
-    )
+    nearest: Counter[str] = Counter()
+    if any(map(_approximated, {id(node): node for node in graph.nodes}.values())):
+        approximated = filter(_approximated, plain_sums(graph).nodes)
+        nearest.update(n.attr("target") if n.op == "custom" else n.op for n in approximated)
     if nearest:
         found.append("operations read as the nearest known one: " + _listed(nearest))
     return Novelty(tuple(found), sum(untrained.values()) / len(view.ops))
+
+
+def _approximated(node: Node) -> bool:
+    """Whether the paper's view shows another operation in its place."""
+    return bool(node.paper) and not OPS[node.op].exact
 
 
 def _listed(counts: Mapping[str, int]) -> str:
