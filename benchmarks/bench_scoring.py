@@ -17,7 +17,8 @@ from gennape_plugin.adapters.families import NASBench101
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.quotient import quotient, unmerged
 
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 
 def rates(run: Callable[[], object], items: int, repeats: int) -> str:

@@ -32,6 +32,7 @@ from gennape_plugin.core.search import Goal, Scores, Search
 from gennape_plugin import Gennape
 from gennape_plugin.familiarity import Novelty
 from gennape_plugin.families import family
+from gennape_plugin.readings import Readings
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2
 from gennape_plugin.search.scoring import Scorer
@@ -76,16 +77,16 @@ class Remembering(Gennape):
 
     known: ClassVar[dict[str, tuple[Outputs, Novelty]]] = {}
 
-    def _outputs(
-        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
-    ) -> tuple[Outputs, list[Novelty]]:
-        missing = {g.name: g for g in graphs if g.name not in self.known}
+    def read(self, named: Sequence[tuple[str, ComputeGraph]]) -> Readings:
+        """As usual, but each name once."""
+        missing = [(name, g) for name, g in dict(named).items() if name not in self.known]
         if missing:
-            made, news = super()._outputs(list(missing.values()), list(missing))
-            for row, (name, new) in enumerate(zip(missing, news, strict=True)):
-                self.known[name] = (made.take([row]), new)
-        found = [self.known[g.name] for g in graphs]
-        return Outputs.joined([outputs for outputs, _ in found]), [new for _, new in found]
+            made = super().read(missing)
+            for row, ((name, _), new) in enumerate(zip(missing, made.news, strict=True)):
+                self.known[name] = (made.outputs.take([row]), new)
+        found = [self.known[name] for name, _ in named]
+        outputs = Outputs.joined([outputs for outputs, _ in found])
+        return Readings(list(named), outputs, [new for _, new in found])
 
 
 def answer(

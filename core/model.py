@@ -6,7 +6,7 @@ in a plain description (:meth:`GennapeModel.describe`), so that a model is saved
 pickles.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -14,15 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .batch import GraphStore
-from .encoder import CLEncoder, EncoderConfig
+from .encoder import CLEncoder
 from .errors import InvalidInputError
 from .few_shot import FewShot
-from .kernel_regression import KernelRegression
-from .members import FlopsMember, HeadMember, Member, PairwiseMember, member_of
+from .members import FlopsMember, HeadMember, Member, PairwiseMember
 from .model_outputs import Outputs
 from .ranker import Ranker
 from .space import EmbeddingSpace
-from .trees import BoostedTrees
 from .untrained import UntrainedNetworks
 
 #: Share of a population within distance 1 from which the trained members rank it.
@@ -263,7 +261,7 @@ class GennapeModel(nn.Module):
             yield name, member
 
     def describe(self) -> dict[str, Any]:
-        """Plain JSON values from which :func:`model_of` makes the same architecture."""
+        """Plain JSON values from which :func:`.model_of` makes the same architecture."""
         return {
             "encoder": self.encoder.config.to_dict(),
             "members": {name: member.describe() for name, member in self._members()},
@@ -301,46 +299,3 @@ def _check_members(
                 f"the member {name!r} reads {member.features} features, the encoder gives "
                 f"{encoder.size} and FLOPs"
             )
-
-
-def model_of(
-    description: Mapping[str, Any],
-    make_member: Callable[[Mapping[str, Any]], Member] = member_of,
-) -> GennapeModel:
-    """A model with the described architecture and untrained weights.
-
-    Args:
-        description: What :meth:`GennapeModel.describe` returned.
-        make_member: Makes each member from its description.
-
-    Raises:
-        InvalidInputError: if the description is not one that :meth:`GennapeModel.describe` wrote.
-    """
-    try:
-        encoder = CLEncoder(EncoderConfig(**description["encoder"]))
-        members = {str(name): make_member(d) for name, d in description["members"].items()}
-        ensemble = tuple(str(name) for name in description["ensemble"])
-        trees = description.get("ranker", {"trees": 0, "nodes": 1})
-        ranker = Ranker(BoostedTrees(int(trees["trees"]), int(trees["nodes"])))
-        model = GennapeModel(encoder, members, ensemble, ranker)
-        if description.get("untrained"):
-            model.add_untrained()
-        few = description.get("few_shot")
-        if few is not None:
-            labels, features = int(few["labels"]), few["features"]
-            model.few_shot = FewShot(labels, [KernelRegression(labels, int(n)) for n in features])
-        weighed = description.get("paper_members", [])
-        if weighed:
-            model.set_paper_weights({str(name): 1 / len(weighed) for name in weighed})
-        return model
-    except InvalidInputError:
-        raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise InvalidInputError(f"not the description of a model ({error!r:.200})") from None

@@ -16,7 +16,8 @@ from safetensors.torch import load, save
 
 from .errors import GennapeError, InvalidInputError, WeightsError
 from .members import Member, member_of
-from .model import GennapeModel, model_of
+from .model import GennapeModel
+from .model_description import model_of
 from .ops import PAPER_LABELS
 from .statistics import STATISTICS
 

@@ -1,8 +1,12 @@
 """Whatever a person hands over becomes a computation graph here."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import CaptureError, CaptureWarning, GennapeError, InvalidInputError
@@ -37,6 +41,33 @@ def to_graph(
     for text in captured.warnings:
         warnings.warn(f"{_kind(architecture)}: {text}", CaptureWarning, stacklevel=2)
     return captured.graph
+
+
+def named_graphs(
+    architectures: Iterable[object], input_shape: InputShape | None, size: int
+) -> Iterator[list[tuple[str, ComputeGraph]]]:
+    """Names and graphs of a stream of architectures, ``size`` at a time.
+
+    Raises:
+        InvalidInputError: for one architecture instead of several, or what :func:`to_graph`
+            refuses.
+    """
+    if isinstance(architectures, nn.Module | ComputeGraph | str | Path):
+        raise InvalidInputError(
+            f"one architecture ({type(architectures).__name__}) where several are expected: "
+            "give a list, or call score"
+        )
+    source = iter(architectures)
+    while pending := list(islice(source, size)):
+        graphs = [to_graph(item, input_shape) for item in pending]
+        yield [(name_of(item, graph), graph) for item, graph in zip(pending, graphs, strict=True)]
+
+
+def name_of(architecture: object, graph: ComputeGraph) -> str:
+    """What to call a network: as its graph, its file or its class is called."""
+    if isinstance(architecture, str | Path):
+        return graph.name or Path(architecture).stem
+    return graph.name or type(architecture).__name__
 
 
 def capture_any(architecture: object, example: Example | None = None) -> Capture:

@@ -3,36 +3,30 @@
 import copy
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
-from gennape_plugin.core.errors import InvalidInputError, WeightsError
+from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.members import Member
 from gennape_plugin.core.model import GennapeModel
-from gennape_plugin.core.model_outputs import Outputs
-from gennape_plugin.core.ops import PAPER_LABELS
 from gennape_plugin.core.training import usable_device
 from gennape_plugin.core.weights import load_model, save_model
 
-from .architectures import to_graph
-from .calibration import COVERAGE, checked_calibration
-from .familiarity import Novelty, checked_seen, novelty
+from .architectures import name_of, named_graphs, to_graph
 from .families import family
-from .hooks import InputShape, observe
+from .hooks import InputShape
 from .members import make_member
 from .modes import Mode, check_mode, checked_accuracies, fine_tuned, population_scores
 from .prediction import Prediction
+from .readings import Readings, predictions, stored
+from .shipped import DEFAULT_WEIGHTS, weights_folder
 
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
-DEFAULT_WEIGHTS = "gennape-nb101"
-_REFERENCE = 256  # cells that a new member is measured on
-_KNOWN = frozenset(PAPER_LABELS) - {"<OOV>", "Input", "Output"}
+_BATCH: Final = 512
+_REFERENCE: Final = 256  # cells that a new member is measured on
 
 
 class Gennape:
@@ -87,7 +81,7 @@ class Gennape:
             kwargs: Keyword arguments of its forward, as examples.
         """
         graph = to_graph(architecture, input_shape, inputs=inputs, kwargs=kwargs)
-        return self._predict([graph], [_name(architecture, graph)])[0]
+        return self.predictions(self.read([(name_of(architecture, graph), graph)]))[0]
 
     def score_many(
         self, architectures: Iterable[object], *, input_shape: InputShape | None = None
@@ -100,7 +94,7 @@ class Gennape:
         architectures: Iterable[object],
         *,
         input_shape: InputShape | None = None,
-        batch_size: int = 512,
+        batch_size: int = _BATCH,
     ) -> Iterator[Prediction]:
         """Predict a stream of networks with flat memory.
 
@@ -109,8 +103,8 @@ class Gennape:
         """
         if batch_size < 1:
             raise InvalidInputError(f"batch_size {batch_size}: give at least 1")
-        for chunk in _chunks(architectures, input_shape, batch_size):
-            yield from self._predict([g for _, g in chunk], [n for n, _ in chunk])
+        for chunk in named_graphs(architectures, input_shape, batch_size):
+            yield from self.predictions(self.read(chunk))
 
     def rank(
         self, architectures: Iterable[object], *, input_shape: InputShape | None = None
@@ -145,21 +139,14 @@ class Gennape:
             InvalidInputError: for an empty population or another mode.
         """
         check_mode(mode)
-        names, graphs, parts, news = [], [], [], []
-        for chunk in _chunks(architectures, input_shape, 512):
-            names += [name for name, _ in chunk]
-            graphs += [graph for _, graph in chunk]
-            found, novel = self._outputs([g for _, g in chunk], [n for n, _ in chunk])
-            parts.append(found)
-            news += novel
+        parts = [self.read(chunk) for chunk in named_graphs(architectures, input_shape, _BATCH)]
         if not parts:
             raise InvalidInputError("an empty population: give the networks to rank")
-        outputs = Outputs.joined(parts)
-        scores = population_scores(self.model, outputs, mode)
+        readings = Readings.joined(parts)
+        scores = population_scores(self.model, readings.outputs, mode)
         few = self.model.few_shot
         labelled = mode == "default" and few is not None and bool(few.blend)
-        basis = "labels" if labelled else "population"
-        return self._predictions(graphs, names, outputs, scores, news, basis)
+        return self.predictions(readings, scores, "labels" if labelled else "population")
 
     def rank_population(
         self,
@@ -208,11 +195,11 @@ class Gennape:
         check_mode(mode)
         if not 0 <= seed < 1 << 31:
             raise InvalidInputError(f"seed is {seed}: give one from 0 to {(1 << 31) - 1}")
-        chunks = _chunks(architectures, input_shape, 512)
-        named = [pair for chunk in chunks for pair in chunk]
+        named = [
+            pair for chunk in named_graphs(architectures, input_shape, _BATCH) for pair in chunk
+        ]
         percent = checked_accuracies(accuracies, len(named), fractions=fractions)
-        graphs = [graph for _, graph in named]
-        store, _ = self._store(graphs, [name for name, _ in named])
+        store, _ = stored(named, self.card)
         model, report = fine_tuned(self.model, store, percent, mode=mode, seed=seed)
         facts = {"mode": mode, "dataset": dataset, "labels": len(percent), "seed": seed, **report}
         return Gennape(model, {**self.card, "fine_tuned": facts})
@@ -250,7 +237,7 @@ class Gennape:
             cells, rng = family("nasbench101"), random.Random(0)
             reference = [cells.graph(cells.sample(rng)) for _ in range(_REFERENCE)]
         store = GraphStore()
-        for chunk in _chunks(reference, input_shape, 512):
+        for chunk in named_graphs(reference, input_shape, _BATCH):
             for _, graph in chunk:
                 store.add(graph)
         model = copy.deepcopy(self.model)
@@ -263,129 +250,28 @@ class Gennape:
         written = {"format", "version", "sha256", "vocabulary", "model"}
         save_model(self.model, path, {k: v for k, v in self.card.items() if k not in written})
 
-    def _predict(self, graphs: Sequence[ComputeGraph], names: Sequence[str]) -> list[Prediction]:
-        outputs, news = self._outputs(graphs, names)
-        return self._predictions(graphs, names, outputs, self.model.score(outputs), news)
+    def read(self, named: Sequence[tuple[str, ComputeGraph]]) -> Readings:
+        """What the model's parts say of networks, for those who combine them their own way.
 
-    def _store(
-        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
-    ) -> tuple[GraphStore, list[Novelty]]:
-        """The graphs, and what of each the weights have never seen."""
-        store, seen, news = GraphStore(), checked_seen(self.card), []
-        for graph, name in zip(graphs, names, strict=True):
-            view = store.add(graph)
-            if not any(op.name in _KNOWN for op in view.ops):
-                raise InvalidInputError(
-                    f"{name or 'the network'} holds no operation that the estimator knows, so its "
-                    "score would say nothing (`gennape trace` shows what was found)"
-                )
-            news.append(novelty(graph, view, seen))
-        return store, news
+        Args:
+            named: Names and graphs.
 
-    def _outputs(
-        self, graphs: Sequence[ComputeGraph], names: Sequence[str]
-    ) -> tuple[Outputs, list[Novelty]]:
-        store, news = self._store(graphs, names)
-        return self.model.predict(store), news
+        Raises:
+            InvalidInputError: for a network without any operation that the estimator knows.
+        """
+        store, news = stored(named, self.card)
+        return Readings(list(named), self.model.predict(store), news)
 
-    def _predictions(
-        self,
-        graphs: Sequence[ComputeGraph],
-        names: Sequence[str],
-        outputs: Outputs,
-        scores: Tensor,
-        news: Sequence[Novelty],
-        basis: str = "",
+    def predictions(
+        self, readings: Readings, scores: Tensor | None = None, basis: str = ""
     ) -> list[Prediction]:
-        means, deviations = self.model.accuracy(outputs)
-        # Extrapolated accuracies can leave the scale; members keep the raw numbers.
-        means, deviations = (100 * means).clamp(0, 100), 100 * deviations
-        orders = self.model.orders
-        tuned = self.card.get("fine_tuned", {}) if self.model.few_shot is not None else {}
-        calibration = checked_calibration(self.card)
-        few = self.model.few_shot
-        bounds = None if few is None else few.bounds(COVERAGE)
-        blended = few is not None and bool(few.blend)  # otherwise the zero-shot order was kept
+        """Readings as predictions, in order.
 
-        def interval(accuracy: float, familiar: bool) -> tuple[float, float] | None:
-            if bounds is None:
-                return calibration.interval(accuracy, familiar=familiar) if calibration else None
-            low, high = accuracy + 100 * bounds[0], accuracy + 100 * bounds[1]
-            return (max(0.0, low), min(100.0, high)) if isfinite(low + high) else None
-
-        unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
-        predictions = [
-            Prediction(
-                name=names[i],
-                score=float(scores[i]),
-                accuracy=float(means[i]),
-                accuracy_std=float(deviations[i]),
-                dataset=str((tuned or self.card).get("dataset", "")),
-                unit=unit or str(self.card.get("accuracy", "")),
-                basis=basis or ("labels" if blended else "members" if near else "size"),
-                flops=graph.flops,
-                params=graph.params,
-                members={
-                    name: graph.flops / 1e9
-                    if name == "flops"
-                    else float(values[i]) * (1 if name in orders else 100)
-                    for name, values in outputs.members.items()
-                },
-                distance=float(outputs.distance[i]),
-                graph_hash=graph.hash,
-                notes=() if tuned else news[i].notes,
-                interval=interval(float(means[i]), near and not news[i].unseen),
-                unseen=news[i].unseen,
-                orders=orders,
-            )
-            for i, graph in enumerate(graphs)
-            for near in [float(outputs.distance[i]) <= 1]
-        ]
-        observe(graphs, predictions)
-        return predictions
-
-
-def _chunks(
-    architectures: Iterable[object], input_shape: InputShape | None, size: int
-) -> Iterator[list[tuple[str, ComputeGraph]]]:
-    """Names and graphs of a stream of architectures, some at a time."""
-    if isinstance(architectures, nn.Module | ComputeGraph | str | Path):
-        raise InvalidInputError(
-            f"one architecture ({type(architectures).__name__}) where several are expected: "
-            "give a list, or call score"
-        )
-    source = iter(architectures)
-    while pending := list(islice(source, size)):
-        graphs = [to_graph(item, input_shape) for item in pending]
-        yield [(_name(item, graph), graph) for item, graph in zip(pending, graphs, strict=True)]
-
-
-def weights_folder(name_or_path: str | Path) -> Path:
-    """The folder of shipped weights, or the one given.
-
-    Raises:
-        WeightsError: if there is none.
-    """
-    if str(name_or_path) in shipped_weights():
-        return WEIGHTS_FOLDER / str(name_or_path)
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        raise WeightsError(
-            f"no weights {str(name_or_path)!r}: shipped are "
-            f"{', '.join(shipped_weights()) or 'none'}; or give a folder written by "
-            "`gennape pretrain`"
-        )
-    return folder
-
-
-def shipped_weights() -> list[str]:
-    """Names of the weights inside the package."""
-    if not WEIGHTS_FOLDER.is_dir():
-        return []
-    return sorted(p.name for p in WEIGHTS_FOLDER.iterdir() if (p / "card.json").is_file())
-
-
-def _name(architecture: object, graph: ComputeGraph) -> str:
-    if isinstance(architecture, str | Path):
-        return graph.name or Path(architecture).stem
-    return graph.name or type(architecture).__name__
+        Args:
+            readings: What :meth:`read` returned.
+            scores: A score for each network, ``(networks,)``; single-architecture ones where
+                left out.
+            basis: What the scores are made of (:attr:`.Prediction.basis`).
+        """
+        given = self.model.score(readings.outputs) if scores is None else scores
+        return predictions(self.model, self.card, readings, given, basis)

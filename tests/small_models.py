@@ -13,7 +13,8 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.core.model import GennapeModel, model_of
+from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.model_description import model_of
 from gennape_plugin.core.weights import save_model
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gennape_plugin.benchmark import BenchmarkConfig, benchmark, write_card
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, weights_folder
+from gennape_plugin.shipped import DEFAULT_WEIGHTS, weights_folder
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 from gennape_plugin.calibration import calibrate
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.weights import update_card
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape, weights_folder
+from gennape_plugin.estimator import Gennape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS, weights_folder
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.evaluate import evaluate
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 
 def run(args: argparse.Namespace) -> int:

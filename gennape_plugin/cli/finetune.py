@@ -6,9 +6,10 @@ from pathlib import Path
 
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.few_shot import MIN_LABELS
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.families import family
 from gennape_plugin.labels import accuracies, read_labels
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 
 def run(args: argparse.Namespace) -> int:

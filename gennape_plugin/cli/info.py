@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape, shipped_weights
+from gennape_plugin.estimator import Gennape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 _PACKAGES = ("gennape-plugin", "torch", "torch-geometric", "numpy", "nni", "onnx")
 

@@ -4,8 +4,9 @@ import argparse
 import json
 
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.prediction import table
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from ._networks import graphs_of
 

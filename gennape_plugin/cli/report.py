@@ -2,9 +2,10 @@
 
 import argparse
 
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.report import write_report
 from gennape_plugin.report.page import checked_path
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from ._networks import graphs_of
 

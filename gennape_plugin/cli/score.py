@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from ._networks import graphs_of
 

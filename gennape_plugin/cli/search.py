@@ -7,10 +7,11 @@ from time import perf_counter
 from gennape_plugin.core.errors import InvalidInputError, RebuildError
 from gennape_plugin.core.rebuild import to_source
 from gennape_plugin.core.search import Candidate, RunFolder
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.search import SearchConfig, search
 from gennape_plugin.search.results import table, write_results
 from gennape_plugin.search.scoring import CAUTION
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from ._networks import graphs_of
 

@@ -18,8 +18,9 @@ from gennape_plugin.architectures import to_graph
 from gennape_plugin.core.errors import ArchitectureError, GennapeError, InvalidInputError
 from gennape_plugin.core.few_shot import MIN_LABELS
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.hooks import InputShape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from .remembered import REMEMBERED, estimator, remembered_scores
 

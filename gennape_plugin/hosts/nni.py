@@ -14,8 +14,9 @@ from gennape_plugin.architectures import to_graph
 from gennape_plugin.core.errors import GennapeError, InvalidInputError, LabelsError, WeightsError
 from gennape_plugin.core.few_shot import MIN_LABELS
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape, shipped_weights
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.hooks import InputShape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 from . import remembered
 

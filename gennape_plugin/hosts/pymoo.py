@@ -7,8 +7,9 @@ import numpy as np
 from pymoo.core.problem import Problem
 
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.hooks import InputShape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from .limits import checked_limits
 

@@ -16,9 +16,10 @@ from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.few_shot import features
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.estimator import DEFAULT_WEIGHTS, Gennape
+from gennape_plugin.estimator import Gennape
 from gennape_plugin.families import family as family_of
 from gennape_plugin.hooks import InputShape
+from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 

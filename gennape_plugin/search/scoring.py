@@ -75,12 +75,10 @@ class Scorer:
 
     def __call__(self, graphs: Sequence[ComputeGraph]) -> list[Scores]:
         """Scores in order."""
-        names = [graph.name for graph in graphs]
         model = self.estimator.model
         # Below `score_many`, because that gives each network its own kind of score.
-        outputs, news = self.estimator._outputs(graphs, names)
-        scores = model.score(outputs)
-        predictions = self.estimator._predictions(graphs, names, outputs, scores, news)
+        readings = self.estimator.read([(graph.name, graph) for graph in graphs])
+        predictions, outputs = self.estimator.predictions(readings), readings.outputs
         quality = _QUALITY[self.basis](model, outputs, self.cautious).double().tolist()
         depths = outputs.statistics[:, STATISTICS.index("longest")].tolist()
         away = [0.0] * len(graphs)

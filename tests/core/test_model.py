@@ -12,7 +12,8 @@ from gennape_plugin.core.members import (
     SegmentMember,
     member_of,
 )
-from gennape_plugin.core.model import GennapeModel, model_of
+from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.model_description import model_of
 from gennape_plugin.core.space import COMPONENTS, EmbeddingSpace, Partition
 from gennape_plugin.core.training import seeded
 from small_models import UnchangedRng, chain, description, graphs_of, small_model, store_of

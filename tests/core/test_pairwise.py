@@ -5,7 +5,8 @@ import torch
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.members import PairwiseMember, member_of
 from gennape_plugin.core.metrics import srcc
-from gennape_plugin.core.model import GennapeModel, model_of
+from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.model_description import model_of
 from gennape_plugin.core.pairwise import (
     MIN_GAP,
     PairwiseHeads,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from gennape_plugin.core.errors import InvalidInputError, WeightsError
 from gennape_plugin.core.metrics import kendall_tau_b
-from gennape_plugin.core.model import model_of
+from gennape_plugin.core.model_description import model_of
 from gennape_plugin.core.paper_mode import (
     PAPER_MEMBERS,
     normalised_ranks,

@@ -19,9 +19,9 @@ from gennape_plugin.benchmark.measure import LABELS, draws
 from gennape_plugin.benchmark.slow import proxies
 from gennape_plugin.benchmark.tasks import TASKS
 from gennape_plugin.cli import main
-from gennape_plugin.estimator import weights_folder
 from gennape_plugin.label_sets import LABEL_SETS
 from gennape_plugin.pools import BASELINES, read_pool
+from gennape_plugin.shipped import weights_folder
 
 WEIGHTS = [weights_folder("gennape-nb101")]
 

@@ -14,8 +14,8 @@ from small_models import write_rows
 from gennape_plugin import Gennape
 from gennape_plugin.calibration import LEVELS, checked_calibration
 from gennape_plugin.cli import main
-from gennape_plugin.estimator import weights_folder
 from gennape_plugin.label_sets import LABEL_SETS
+from gennape_plugin.shipped import weights_folder
 
 
 def rows(name: str, count: int, label: str, encode, top: float) -> list[dict[str, object]]:
