@@ -85,28 +85,6 @@ def dags(draw: st.DrawFn) -> ComputeGraph:
     return graph
 
 
-def reordered(graph: ComputeGraph, rng: random.Random) -> ComputeGraph:
-    """The same graph with its nodes in another topological order."""
-    waiting = [len(set(operands)) for operands in graph.operands]
-    readers: list[set[int]] = [set() for _ in graph.nodes]
-    for consumer, operands in enumerate(graph.operands):
-        for producer in operands:
-            readers[producer].add(consumer)
-    ready, order = [i for i, count in enumerate(waiting) if not count], []
-    while ready:
-        order.append(ready.pop(rng.randrange(len(ready))))
-        for consumer in readers[order[-1]]:
-            waiting[consumer] -= 1
-            if not waiting[consumer]:
-                ready.append(consumer)
-    number = {old: new for new, old in enumerate(order)}
-    return ComputeGraph(
-        [graph.nodes[i] for i in order],
-        [[number[operand] for operand in graph.operands[i]] for i in order],
-        weight_of=[number[graph.weight_of[i]] for i in order],
-    )
-
-
 def description(**changes: object) -> dict[str, object]:
     """A small model with a member of every kind."""
     flops = {"kind": "flops", "mean": 0.5, "std": 0.1}

@@ -25,10 +25,11 @@ import pytest
 from gennape_plugin.estimator import Gennape
 
 from .families import FamilyContract
+from .graphs import renumbered
 from .members import MemberContract
 from .sources import SourceContract
 
-__all__ = ["FamilyContract", "MemberContract", "SourceContract", "estimator"]
+__all__ = ["FamilyContract", "MemberContract", "SourceContract", "estimator", "renumbered"]
 
 
 @pytest.fixture(scope="session")

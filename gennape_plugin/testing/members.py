@@ -13,6 +13,8 @@ from gennape_plugin.core.members import Member
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.families import family
 
+from .graphs import renumbered
+
 
 class MemberContract:
     """Subclass it and give the fixture ``member``."""
@@ -48,7 +50,7 @@ class MemberContract:
         self, member: Member, graphs: Sequence[ComputeGraph], estimator: Gennape
     ) -> None:
         """Equal networks get equal outputs, however their nodes are numbered."""
-        shuffled = [_renumbered(graph, random.Random(i)) for i, graph in enumerate(graphs)]
+        shuffled = [renumbered(graph, random.Random(i)) for i, graph in enumerate(graphs)]
         assert any(a != b for a, b in zip(shuffled, graphs, strict=True))
         made = _with(estimator, member, graphs)
         expected = _outputs(made, graphs)
@@ -76,28 +78,3 @@ def _with(estimator: Gennape, member: Member, graphs: Sequence[ComputeGraph]) ->
 
 def _outputs(made: Gennape, graphs: Sequence[ComputeGraph]) -> list[float]:
     return [p.members["contract"] for p in made.score_many(graphs)]
-
-
-def _renumbered(graph: ComputeGraph, rng: random.Random) -> ComputeGraph:
-    """The same network, its nodes in another topological order."""
-    count = len(graph.nodes)
-    waiting = [len(set(operands)) for operands in graph.operands]
-    readers: list[list[int]] = [[] for _ in range(count)]
-    for node, operands in enumerate(graph.operands):
-        for operand in set(operands):
-            readers[operand].append(node)
-    ready = [node for node in range(count) if not waiting[node]]
-    order: list[int] = []
-    while ready:
-        node = ready.pop(rng.randrange(len(ready)))
-        order.append(node)
-        for reader in readers[node]:
-            waiting[reader] -= 1
-            if not waiting[reader]:
-                ready.append(reader)
-    number = {old: new for new, old in enumerate(order)}
-    return ComputeGraph(
-        [graph.nodes[old] for old in order],
-        [[number[o] for o in graph.operands[old]] for old in order],
-        name=graph.name,
-    )

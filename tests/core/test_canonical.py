@@ -12,6 +12,8 @@ from gennape_plugin.core.graph import ComputeGraph
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gennape_plugin.testing import renumbered
+
 IMAGE = (1, 4, 6, 6)
 
 
@@ -41,25 +43,6 @@ def random_graph(rng: random.Random, size: int) -> ComputeGraph:
                 made.append(b.relu(x))
     read = {operand for operands in b.operands for operand in operands}
     return b.build(*(i for i in made if i not in read))
-
-
-def renumbered(graph: ComputeGraph, rng: random.Random) -> ComputeGraph:
-    """The same graph in another topological order."""
-    waiting = [set(operands) for operands in graph.operands]
-    last = len(graph) - 1
-    order: list[int] = []
-    while len(order) < last:
-        ready = [i for i in range(last) if i not in order and waiting[i] <= set(order)]
-        order.append(rng.choice(ready))
-    order.append(last)
-    number = {old: new for new, old in enumerate(order)}
-    first_user: dict[int, int] = {}
-    owners = [first_user.setdefault(graph.weight_of[old], number[old]) for old in order]
-    return ComputeGraph(
-        [graph.nodes[old] for old in order],
-        [[number[o] for o in graph.operands[old]] for old in order],
-        weight_of=owners,
-    )
 
 
 @given(st.integers(0, 2**32), st.integers(1, 25))

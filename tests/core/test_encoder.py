@@ -7,7 +7,9 @@ from gennape_plugin.core.encoder import CLEncoder, EncoderConfig
 from gennape_plugin.core.layers import CONVOLUTIONS, mean_readout
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import UnchangedRng, chain, dags, graphs_of, reordered, store_of
+from small_models import UnchangedRng, chain, dags, graphs_of, store_of
+
+from gennape_plugin.testing import renumbered
 
 SMALL = EncoderConfig(width=32, layers=3, heads=2, hidden=16)
 
@@ -50,7 +52,7 @@ def test_single_equals_batch(convolution):
 def test_node_order_does_not_matter(graph, rng):
     model = encoder()
     torch.testing.assert_close(
-        model(GraphBatch.of([reordered(graph, rng)])),
+        model(GraphBatch.of([renumbered(graph, rng)])),
         model(GraphBatch.of([graph])),
         rtol=1e-5,
         atol=1e-5,
@@ -95,5 +97,5 @@ def test_every_parameter_learns():
 
 def test_large_node_orders():
     model, graph = encoder(), graphs_of("nasbench201", 1)[0]
-    embedded = model(GraphBatch.of([graph, reordered(graph, random.Random(2))]))
+    embedded = model(GraphBatch.of([graph, renumbered(graph, random.Random(2))]))
     torch.testing.assert_close(embedded[0], embedded[1], rtol=1e-5, atol=1e-5)

@@ -7,7 +7,9 @@ from gennape_plugin.core.layers import GraphLayers, NodeEmbedding, mean_readout
 from gennape_plugin.core.quotient import quotient, unmerged
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import chain, dags, graphs_of, reordered, store_of
+from small_models import chain, dags, graphs_of, store_of
+
+from gennape_plugin.testing import renumbered
 
 WIDTH = 32
 
@@ -103,7 +105,7 @@ def test_a_graph_is_embedded_alike_alone_and_in_any_batch(convolution):
 @given(dags(), st.randoms(use_true_random=False))
 def test_node_order_does_not_matter(graph, rng):
     network = Network("kgnn", 4)
-    other = reordered(graph, rng)
+    other = renumbered(graph, rng)
     assert other.hash == graph.hash
     torch.testing.assert_close(
         network(GraphBatch.of([other])), network(GraphBatch.of([graph])), rtol=1e-5, atol=1e-5
@@ -113,7 +115,7 @@ def test_node_order_does_not_matter(graph, rng):
 def test_node_order_does_not_matter_in_large_graphs():
     network = Network("kgnn", 4)
     for graph in graphs_of("nasbench201", 3):
-        other = reordered(graph, random.Random(1))
+        other = renumbered(graph, random.Random(1))
         assert other.nodes != graph.nodes
         torch.testing.assert_close(
             network(GraphBatch.of([other])), network(GraphBatch.of([graph])), rtol=1e-5, atol=1e-5

@@ -9,8 +9,10 @@ from gennape_plugin.core.segment_network import SegmentNetwork
 from gennape_plugin.core.segments import segments
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import chain, dags, graphs_of, reordered, store_of
+from small_models import chain, dags, graphs_of, store_of
 from torch.nn import functional as F
+
+from gennape_plugin.testing import renumbered
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,7 @@ def test_a_graph_gets_the_same_alone_and_in_any_batch(network):
 @settings(max_examples=25)
 @given(dags(), st.randoms(use_true_random=False))
 def test_node_order_does_not_matter(network, graph, rng):
-    found, other = (network(GraphBatch.of([g])) for g in (graph, reordered(graph, rng)))
+    found, other = (network(GraphBatch.of([g])) for g in (graph, renumbered(graph, rng)))
     torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-5)
 
 
@@ -109,7 +111,7 @@ def test_wrong_sizes(wrong):
 
 def test_large_graphs_in_another_order(network):
     graph = graphs_of("nasbench301", 1)[0]
-    other = reordered(graph, random.Random(1))
+    other = renumbered(graph, random.Random(1))
     assert other.nodes != graph.nodes
     found, again = (network(GraphBatch.of([g])) for g in (graph, other))
     torch.testing.assert_close(found, again, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,9 @@ from gennape_plugin.core.ops import PAPER_LABELS
 from gennape_plugin.core.segments import segments
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import chain, dags, graphs_of, reordered, store_of
+from small_models import chain, dags, graphs_of, store_of
+
+from gennape_plugin.testing import renumbered
 
 
 def contents(batch):
@@ -69,7 +71,7 @@ def test_every_operation_is_in_one_segment_and_every_edge_between_or_within(grap
 @settings(max_examples=25)
 @given(dags(), st.randoms(use_true_random=False))
 def test_node_order_does_not_matter(graph, rng):
-    one, other = (GraphBatch.of([g]) for g in (graph, reordered(graph, rng)))
+    one, other = (GraphBatch.of([g]) for g in (graph, renumbered(graph, rng)))
     assert Counter(contents(one)) == Counter(contents(other))
     assert segments(one).edges.shape == segments(other).edges.shape
 
