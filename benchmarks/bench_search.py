@@ -8,13 +8,13 @@ a surrogate's), drawn with the seed.
 """
 
 import argparse
-import json
 import random
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from gennape_plugin.core.files import append_json_line
 
 from gennape_plugin import Gennape
 from gennape_plugin.families import family
@@ -100,8 +100,7 @@ def main() -> None:
                     "front": [c.scores.to_dict() for c in found.front],
                 }
                 if args.out:
-                    with args.out.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(record) + "\n")
+                    append_json_line(args.out, record)
                 if not found.front:
                     print(f"  {engine} seed {seed}: none met the constraints, {wall:.0f} s")
                     continue

@@ -14,7 +14,6 @@ search's caution and without (region of trust and pessimistic quality).
 """
 
 import argparse
-import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +24,11 @@ from typing import Any, ClassVar
 import numpy as np
 from bench_search import LABELS, labelled
 from gennape_plugin.adapters.families.base import Family
+from gennape_plugin.core.files import append_json_line
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.search import Goal, Scores, Search
 
 from gennape_plugin import Gennape
-from gennape_plugin.familiarity import Novelty
 from gennape_plugin.families import family
 from gennape_plugin.readings import Readings
 from gennape_plugin.search.family_moves import FamilyMutator
@@ -75,18 +73,16 @@ class Remembering(Gennape):
     Fine-tuning leaves the encoder and its members as they are, so all draws share it.
     """
 
-    known: ClassVar[dict[str, tuple[Outputs, Novelty]]] = {}
+    known: ClassVar[dict[str, Readings]] = {}
 
     def read(self, named: Sequence[tuple[str, ComputeGraph]]) -> Readings:
         """As usual, but each name once."""
         missing = [(name, g) for name, g in dict(named).items() if name not in self.known]
         if missing:
             made = super().read(missing)
-            for row, ((name, _), new) in enumerate(zip(missing, made.news, strict=True)):
-                self.known[name] = (made.outputs.take([row]), new)
-        found = [self.known[name] for name, _ in named]
-        outputs = Outputs.joined([outputs for outputs, _ in found])
-        return Readings(list(named), outputs, [new for _, new in found])
+            for row, network in enumerate(made.networks):
+                self.known[network.name] = Readings([network], made.outputs.take([row]))
+        return Readings.joined([self.known[name] for name, _ in named])
 
 
 def answer(
@@ -149,8 +145,7 @@ def main() -> None:
             if args.out:
                 record = {"family": name, "way": way, "seed": seed, "true": true}  # noqa: B023
                 record |= {"believed": believed, "rank": space.rank(true)}  # noqa: B023
-                with args.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(record) + "\n")
+                append_json_line(args.out, record)
 
         none = float("nan")
         scorers: dict[tuple[int | None, bool], Evaluate] = {}

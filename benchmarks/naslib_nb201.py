@@ -83,10 +83,3 @@ def graphs(encodings: list[Encoding]) -> list[LightCell]:
         graph.set_spec(list(encoding))
         made.append(graph)
     return made
-
-
-def earlier(path: Path) -> list[dict[str, Any]]:
-    """Results that runs before this one appended to a file; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]

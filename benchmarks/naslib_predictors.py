@@ -12,7 +12,6 @@ proxies on the test cells, on a batch of noise (no images are needed).
 import argparse
 import contextlib
 import io
-import json
 import random
 import statistics
 import time
@@ -24,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 from gennape_plugin.adapters.naslib import graph_of
+from gennape_plugin.core.files import append_json_line, read_json_lines
 from naslib.predictors.ensemble import Ensemble
 from naslib.predictors.zerocost import ZeroCost
 from naslib.search_spaces.nasbench201.graph import NasBench201SearchSpace
-from naslib_nb201 import Encoding, Label, earlier, graphs, read_table
+from naslib_nb201 import Encoding, Label, graphs, read_table
 from scipy.stats import kendalltau
 
 from gennape_plugin.hosts.naslib import GennapePredictor
@@ -141,15 +141,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = earlier(args.out)
+    rows = read_json_lines(args.out)
     done = {(row["predictor"], row["labels"], row["seed"]) for row in rows}
 
     def keep(name: str, labels: int, seed: int, found: Any, fit: float, query: float) -> None:
         tau = float(kendalltau(found, truth).statistic)
         row = {"predictor": name, "labels": labels, "seed": seed, "tau": tau}
         rows.append({**row, "fit_s": fit, "query_s": query})
-        with args.out.open("a") as file:
-            print(json.dumps(rows[-1]), file=file)
+        append_json_line(args.out, rows[-1])
         print(f"{name:20} {labels:4} labels, seed {seed}: tau {tau:.3f}, {fit:.1f} s", flush=True)
 
     cells = read_table(args.data)

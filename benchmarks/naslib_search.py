@@ -20,7 +20,6 @@ there is not repeated.
 
 import argparse
 import heapq
-import json
 import random
 import statistics
 import time
@@ -33,8 +32,9 @@ import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from gennape_plugin.adapters.naslib import graph_of
+from gennape_plugin.core.files import append_json_line, read_json_lines
 from naslib.optimizers import Bananas, Npenas
-from naslib_nb201 import Encoding, Label, LightCell, dataset_api, earlier, read_table
+from naslib_nb201 import Encoding, Label, LightCell, dataset_api, read_table
 
 from gennape_plugin.hosts.naslib import ZeroCostScores, register, score_encodings
 
@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only print what is there")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = earlier(args.out)
+    rows = read_json_lines(args.out)
     done = {(r["optimizer"], r["predictor"], r["lookups"], r["seed"]) for r in rows}
 
     table = read_table(args.data)
@@ -144,8 +144,7 @@ def main() -> None:
     ) -> None:
         row = {"optimizer": optimizer, "predictor": predictor, "lookups": lookups, "seed": seed}
         rows.append({**row, "valid": found.valid, "test": found.test, "cpu_s": cpu})
-        with args.out.open("a") as file:
-            print(json.dumps(rows[-1]), file=file)
+        append_json_line(args.out, rows[-1])
         print(*rows[-1].values(), flush=True)
 
     if not args.table:

@@ -24,6 +24,7 @@ from .errors import InvalidInputError
 from .kernel_regression import Hyperparameters, KernelRegression
 from .metrics import srcc
 from .model_outputs import Outputs
+from .on_cpu import OnCpu
 
 #: Fewer labels than this cannot be cross-validated.
 MIN_LABELS: Final = 5
@@ -58,8 +59,8 @@ class CrossValidation:
         return not self.tuned < self.zero_shot
 
 
-class FewShot(nn.Module):
-    """Regressions fitted to a few labelled graphs; all learned numbers are buffers.
+class FewShot(OnCpu):
+    """Regressions fitted to a few labelled graphs, on the CPU; all learned numbers are buffers.
 
     ``blend`` is 1 where the regressions are used, 0 where cross-validation preferred the
     zero-shot order, which the line then turns into accuracies alone.

@@ -5,7 +5,7 @@ for Kendall's coefficient, where the standard tau-b replaces a variant of theirs
 tied predictions as correct.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
@@ -48,6 +48,15 @@ class Interval(NamedTuple):
     level: float
     resamples: int
     undefined: int
+
+
+def spread(values: Sequence[float | None]) -> dict[str, float]:
+    """``mean`` and ``sd`` (the population's) of a metric over seeds.
+
+    Both are nan where one of the values is undefined: nan, or ``None``.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    return {"mean": float(found.mean()), "sd": float(found.std())}
 
 
 def mae(true: Values, predicted: Values) -> float:

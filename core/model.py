@@ -7,7 +7,7 @@ pickles.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from jaxtyping import Float
@@ -23,6 +23,8 @@ from .ranker import Ranker
 from .space import EmbeddingSpace
 from .untrained import UntrainedNetworks
 
+#: What a single-architecture score can be made of: see :meth:`GennapeModel.score_on`.
+Basis = Literal["labels", "members", "size"]
 #: Share of a population within distance 1 from which the trained members rank it.
 _LIKE_TRAINING: Final = 0.9
 
@@ -175,6 +177,23 @@ class GennapeModel(nn.Module):
         chosen = self.ensemble if names is None else names
         return torch.stack([standardised[name] for name in chosen]).mean(dim=0)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether scores are accuracies learned from a family's labels."""
+        return self.few_shot is not None and bool(self.few_shot.blend)
+
+    def basis(self, distance: float) -> Basis:
+        """What the single-architecture score of a graph at some distance is made of."""
+        return "labels" if self.labelled else "members" if distance <= 1 else "size"
+
+    def score_on(self, basis: Basis, outputs: "Outputs") -> Float[Tensor, "graphs"]:
+        """One kind of single-architecture score, whatever kind each graph would get."""
+        if basis == "labels":
+            return self.accuracy(outputs)[0]
+        if basis == "members":
+            return self.ensemble_score(outputs.members)
+        return self.ranker.size(outputs.statistics)
+
     def score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
         """The single-architecture score (higher is better); it depends on that graph alone.
 
@@ -182,10 +201,10 @@ class GennapeModel(nn.Module):
         beyond distance 1, the size prior: out there the trained members' order changes from
         seed to seed and that of sizes does not (docs/results.md).
         """
-        if self.few_shot is not None and bool(self.few_shot.blend):
-            return self.accuracy(outputs)[0]
-        size = self.ranker.size(outputs.statistics.cpu()).float()
-        return torch.where(outputs.distance > 1, size, self.ensemble_score(outputs.members))
+        if self.labelled:
+            return self.score_on("labels", outputs)
+        size = self.score_on("size", outputs).float()
+        return torch.where(outputs.distance > 1, size, self.score_on("members", outputs))
 
     def population_score(self, outputs: "Outputs") -> Float[Tensor, "graphs"]:
         """Scores of graphs that are ranked against each other, float64.
@@ -194,7 +213,7 @@ class GennapeModel(nn.Module):
         graphs (nine in ten within distance 1) is ranked by the ensemble, all others by the
         ranker, which uses the whole unlabelled population.
         """
-        if self.few_shot is not None and bool(self.few_shot.blend):
+        if self.labelled:
             return self.score(outputs).double()
         near = float((outputs.distance <= 1).double().mean()) if len(outputs.distance) else 0.0
         if near >= _LIKE_TRAINING:

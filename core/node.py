@@ -19,6 +19,7 @@ from .shapes import RULES, Shape
 
 _DISTINCT_NODES = 1 << 16  # interned operations; the least recently used are let go
 _MAX_SIZE = 1 << 40  # of one axis: beyond any tensor, and keeps products printable
+_MAX_COST = 1 << 62  # of one operation: beyond any computer, and sums fit a float
 #: Attributes that count something, with the least they may be.
 _COUNTS = {
     "channels": 1,
@@ -158,7 +159,10 @@ def _intern(
                 f"integers from 0 to {_MAX_SIZE}"
             )
     first = in_shapes[0] if in_shapes else result
-    before = default_axis(first) if in_axis is None else in_axis
+    if definition.axis == "first" and len(first) > 2:
+        before = 1  # whatever a producer without channels of its own was taken to have
+    else:
+        before = default_axis(first) if in_axis is None else in_axis
     if not 0 <= before < max(len(first), 1):
         raise GraphError(f"op {op!r} on {in_shapes}: the first operand has no axis {before}")
     try:
@@ -167,6 +171,11 @@ def _intern(
         paper = paper_ops(op, values, first, before, result, axis)
     except _MISFITS as error:
         raise _misfit(op, values, in_shapes, error) from None
+    if max(macs, params) > _MAX_COST:
+        raise GraphError(
+            f"op {op!r} on {in_shapes} has {macs} multiply-adds and {params} parameters: at most "
+            f"{_MAX_COST} are allowed"
+        )
     return Node(op, attrs, in_shapes, result, before, axis, macs, params, paper)
 
 

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import stats as scipy_stats
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import InvalidInputError
+from .on_cpu import OnCpu
 from .statistics import STATISTICS
 from .trees import BoostedTrees
 
@@ -39,8 +40,8 @@ RISING: Final = (*SIZE, "nonlinear_depth", "longest", "longest_spatial")
 _SIZE_COLUMNS: Final = [STATISTICS.index(name) for name in SIZE]
 
 
-class Ranker(nn.Module):
-    """Ranks graphs by their statistics."""
+class Ranker(OnCpu):
+    """Ranks graphs by their statistics, on the CPU."""
 
     deviation: Tensor
     size_reference: Tensor

@@ -69,8 +69,8 @@ _Facts = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @lru_cache(maxsize=1 << 16)
-def _facts(node: Node) -> _Facts:
-    """Worked out once for each distinct operation."""
+def _facts(node: Node, in_axis: int, axis: int) -> _Facts:
+    """Worked out once for each distinct operation; its axes are no part of a node's equality."""
     labels = {op.name for op in node.paper}
     attrs: dict[str, Any] = dict(node.attrs)
     weighted = int(node.macs > 0 or node.op in _WEIGHTED)
@@ -79,10 +79,10 @@ def _facts(node: Node) -> _Facts:
     groups = attrs.get("groups", 1) if node.op in ("conv", "conv_transpose") else 1
     spatial = weighted * int(kernel > 1 or node.op == "attention")
     nonlinear = int(bool(labels & _NONLINEAR))
-    height, width, channels = height_width_channels(node.shape, node.axis)
+    height, width, channels = height_width_channels(node.shape, axis)
     reach = 0.0
     if window and node.in_shapes:
-        before = height_width_channels(node.in_shapes[0], node.in_axis)
+        before = height_width_channels(node.in_shapes[0], in_axis)
         reach = (max(window) - 1) / max(before[0], before[1], 1.0)
     totals = (
         weighted,
@@ -113,7 +113,8 @@ def statistics(graph: ComputeGraph) -> FloatArray:
     """
     # A few dozen distinct operations make up hundreds of nodes; nodes are interned, so equal
     # ones mostly are one object, and identity is the cheapest key.
-    facts = {key: _facts(node) for key, node in {id(n): n for n in graph.nodes}.items()}
+    distinct = {id(node): node for node in graph.nodes}
+    facts = {key: _facts(node, node.in_axis, node.axis) for key, node in distinct.items()}
     times = Counter(map(id, graph.nodes))
     totals = np.array([facts[key][1] for key in times]).T @ list(times.values())
     weighted, spatial, log_macs, elements, kernel, depthwise, grouped, channels, scale = totals[:9]
@@ -121,10 +122,9 @@ def statistics(graph: ComputeGraph) -> FloatArray:
     sizes = [height_width_channels(node.shape, node.axis) for node in inputs]
     side = max(max(h * w, 1.0) for h, w, _ in sizes) ** 0.5
     layers = max(weighted, 1)
-    last = next((n for n in reversed(graph.nodes) if facts[id(n)][0][0]), None)
-    last_channels = 1.0 if last is None else last.in_shapes[0][last.in_axis]
+    along, last = _along_paths(graph, facts)
+    last_channels = max((_read_channels(graph.nodes[i]) for i in last), default=1)
     macs, params = log(max(graph.macs, 1)), log(max(graph.params, 1))
-    along = _along_paths(graph, facts)
     return np.array(
         [
             macs,
@@ -148,12 +148,26 @@ def statistics(graph: ComputeGraph) -> FloatArray:
     )
 
 
-def _along_paths(graph: ComputeGraph, facts: Mapping[int, _Facts]) -> tuple[float, ...]:
-    """Depths, their variance, log paths and receptive field (as a share of the input)."""
+def _read_channels(node: Node) -> int:
+    """Channels of what an operation reads first."""
+    shape = node.in_shapes[0] if node.in_shapes else ()
+    return shape[node.in_axis] if shape else 1
+
+
+def _along_paths(
+    graph: ComputeGraph, facts: Mapping[int, _Facts]
+) -> tuple[tuple[float, ...], list[int]]:
+    """Along paths, and the weighted nodes at the end of the longest.
+
+    The former are depths, their variance, log paths and receptive field (as a share of the
+    input).
+    """
     # For each node: mean and mean square depth, spatial and nonlinear depth, receptive
     # field, longest, longest spatial and shortest path, log of the number of paths.
     states: list[tuple[float, ...]] = []
-    for node, operands in zip(graph.nodes, graph.operands, strict=True):
+    deepest = 0.0
+    last: list[int] = []
+    for index, (node, operands) in enumerate(zip(graph.nodes, graph.operands, strict=True)):
         if len(operands) == 1:
             before = states[operands[0]]
         elif operands:
@@ -165,6 +179,10 @@ def _along_paths(graph: ComputeGraph, facts: Mapping[int, _Facts]) -> tuple[floa
             states.append(before)
             continue
         mean, square, places, bends, field, longest, far, short, paths = before
+        if weighted and longest >= deepest:
+            if longest > deepest:
+                deepest, last = longest, []
+            last.append(index)
         states.append(
             (
                 mean + weighted,
@@ -179,7 +197,8 @@ def _along_paths(graph: ComputeGraph, facts: Mapping[int, _Facts]) -> tuple[floa
             )
         )
     mean, square, places, bends, field, longest, far, short, paths = states[-1]
-    return mean, places, bends, longest, far, short, max(square - mean**2, 0.0), paths, field
+    variance = max(square - mean**2, 0.0)
+    return (mean, places, bends, longest, far, short, variance, paths, field), last
 
 
 def _joined(states: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from .errors import InvalidInputError
+from .files import replacing
 
 #: Receives ``(stage, epoch, epochs, losses)`` after every epoch.
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -53,8 +54,12 @@ def seeded(*seed: int) -> Iterator[None]:
     mixed = 0
     for part in seed:
         mixed = (mixed * 1_000_003 + part + 1) % (1 << 63)
-    with torch.random.fork_rng():
-        torch.manual_seed(mixed)
+    # A GPU that nobody has used yet is left asleep: its state is not read, nor its seed set.
+    used = torch.cuda.is_initialized()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else []):
+        torch.default_generator.manual_seed(mixed)
+        if used:
+            torch.cuda.manual_seed_all(mixed)
         yield
 
 
@@ -83,16 +88,14 @@ class Checkpoint:
         """Write the state after ``epoch`` epochs, never leaving a half-written file."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         state: dict[str, Any] = {
             "settings": self.settings,
             "epoch": epoch,
             "model": model.state_dict(),
             "optimizer": optimizer.state_dict(),
         }
-        partial = self.path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.path)
+        with replacing(self.path) as partial:
+            torch.save(state, partial)
 
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
         """Load the last state, if there is one; returns the number of finished epochs.

@@ -116,9 +116,11 @@ class BoostedTrees(nn.Module):
         """Refuse tables (read from a file) that would not end or would read elsewhere.
 
         Raises:
-            InvalidInputError: if a node leads backwards, or out of the table.
+            InvalidInputError: if a node leads backwards, or out of its tree.
         """
-        nodes = self.left.shape[1]
+        trees, nodes = self.left.shape
+        if trees and not nodes:
+            raise InvalidInputError("trees without nodes: the weights are damaged")
         own = torch.arange(nodes, device=self.left.device)
         # Rows beyond a tree's size hold zeros and are never reached.
         unused = (self.left == 0) & (self.right == 0) & (own > 0)
@@ -130,6 +132,9 @@ class BoostedTrees(nn.Module):
             outside = (table < least) | (table > most) | (table != table.round())
             if bool((outside & ~unused).any()):
                 raise InvalidInputError("a tree's table leads nowhere: the weights are damaged")
+        for table in (self.left, self.right):
+            if bool((unused.gather(1, table.long()) & ~unused).any()):
+                raise InvalidInputError("a tree leads out of its table: the weights are damaged")
 
     def describe(self) -> dict[str, Any]:
         """Sizes."""

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .errors import GennapeError, InvalidInputError, WeightsError
+from .files import replacing, write_whole
 from .members import Member, member_of
 from .model import GennapeModel
 from .model_description import model_of
@@ -56,7 +57,6 @@ def save_model(
         WeightsError: for weights that are not finite, which :func:`load_model` refuses.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     learned = {name for name, _ in model.named_parameters()}
     for name, tensor in model.state_dict().items():
@@ -78,8 +78,19 @@ def save_model(
         "model": model.describe(),
         **card,
     }
-    _replace(folder / WEIGHTS_FILE, data)
-    _replace(folder / CARD_FILE, (json.dumps(full, indent=1) + "\n").encode())
+    # Both are on disk before either is in its place: they only fit each other.
+    with replacing(folder / CARD_FILE) as facts, replacing(folder / WEIGHTS_FILE) as numbers:
+        numbers.write_bytes(data)
+        facts.write_text(_json(full), encoding="utf-8")
+
+
+def fingerprint(model: GennapeModel) -> str:
+    """SHA-256 of everything that a model's scores follow from: its architecture and numbers."""
+    found = hashlib.sha256(json.dumps(model.describe(), sort_keys=True).encode())
+    for name, tensor in model.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def update_card(folder: str | Path, entries: Mapping[str, Any]) -> None:
         WeightsError: if there is no card.
     """
     card = {**read_card(folder), **entries}
-    _replace(Path(folder) / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
+    write_whole(Path(folder) / CARD_FILE, _json(card))
 
 
 def load_model(
@@ -178,7 +189,7 @@ def load_model(
             if positive and not bool((tensor > 0).all()):
                 raise WeightsError(f"tensor {name} holds a deviation that is not above 0")
         # Initial values are overwritten at once; the global random state is left alone.
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             model = model_of(description, make_member)
     except GennapeError as error:
         raise WeightsError(f"{folder} cannot be loaded: {error}") from None
@@ -222,8 +233,5 @@ def _bounded(path: Path, limit: int) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error}") from None
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+def _json(card: Mapping[str, Any]) -> str:
+    return json.dumps(card, indent=1) + "\n"

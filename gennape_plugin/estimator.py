@@ -144,8 +144,7 @@ class Gennape:
             raise InvalidInputError("an empty population: give the networks to rank")
         readings = Readings.joined(parts)
         scores = population_scores(self.model, readings.outputs, mode)
-        few = self.model.few_shot
-        labelled = mode == "default" and few is not None and bool(few.blend)
+        labelled = mode == "default" and self.model.labelled
         return self.predictions(readings, scores, "labels" if labelled else "population")
 
     def rank_population(
@@ -259,8 +258,8 @@ class Gennape:
         Raises:
             InvalidInputError: for a network without any operation that the estimator knows.
         """
-        store, news = stored(named, self.card)
-        return Readings(list(named), self.model.predict(store), news)
+        store, networks = stored(named, self.card)
+        return Readings(networks, self.model.predict(store))
 
     def predictions(
         self, readings: Readings, scores: Tensor | None = None, basis: str = ""

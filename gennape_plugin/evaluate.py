@@ -6,15 +6,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
-from statistics import fmean, pstdev
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae
+from gennape_plugin.core.files import without_nan
+from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae, spread
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
 
@@ -52,14 +51,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``None`` where a metric is undefined (JSON has no NaN)."""
-        results = {
-            predictor: {
-                metric: {k: None if isnan(v) else v for k, v in figures.items()}
-                for metric, figures in metrics.items()
-            }
-            for predictor, metrics in self.results.items()
-        }
-        return {**vars(self), "results": results}
+        return {**vars(self), "results": without_nan(self.results)}
 
     def __str__(self) -> str:
         lines = [
@@ -149,8 +141,7 @@ def _metrics(
         if name == "mae" and not with_mae:
             continue
         if len(predictions) > 1:
-            values = [metric(truth, predicted) for predicted in predictions]
-            found[name] = {"mean": fmean(values), "sd": pstdev(values)}
+            found[name] = spread([metric(truth, predicted) for predicted in predictions])
         else:
             interval = bootstrap_interval(metric, truth, predictions[0], resamples=resamples)
             found[name] = {"mean": interval.estimate, "low": interval.low, "high": interval.high}

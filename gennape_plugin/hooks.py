@@ -170,6 +170,11 @@ def ask(hook: str, **arguments: object) -> Any:
         ) from error
 
 
+def observed() -> bool:
+    """Whether anybody observes scores."""
+    return bool(plugins().hook.gennape_scored.get_hookimpls())
+
+
 def observe(graphs: Sequence[Any], predictions: Sequence[Any]) -> None:
     """Tell observers of scores; one that fails is a warning, and no score is lost."""
     for observer in plugins().hook.gennape_scored.get_hookimpls():

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
+from gennape_plugin.core.files import replacing
 from gennape_plugin.core.graph_regressor import GraphRegressor
 from gennape_plugin.core.heads import HeadEnsemble
 from gennape_plugin.core.members import (
@@ -98,10 +99,8 @@ class MemberTrainer:
         embedded = name in HEAD_MEMBERS or name in PAIRWISE_MEMBERS
         member = self._embedded(name) if embedded else self._graph(name)
         facts = {"member": member.describe(), "outcome": self.outcomes[name]}
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file(member.state_dict(), partial, metadata={"facts": json.dumps(facts)})
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(member.state_dict(), partial, metadata={"facts": json.dumps(facts)})
         return member
 
     def _embedded(self, name: str) -> HeadMember | PairwiseMember:

@@ -85,7 +85,10 @@ def fine_tuned(
     accuracy = torch.tensor(percent, dtype=torch.float64) / 100
     if mode == "paper":
         rows = range(len(percent))
-        return fine_tune_paper(model, store, rows, accuracy.float(), seed=seed), {}
+        tuned = fine_tune_paper(model, store, rows, accuracy.float(), seed=seed)
+        # Regressions that an earlier default tuning left would speak of other labels.
+        tuned.few_shot = tuned.untrained = None
+        return tuned, {}
     tuned = copy.deepcopy(model)
     tuned.few_shot = None
     tuned.add_untrained()

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.core.files import replacing
 from gennape_plugin.core.members import FlopsMember, Member
 from gennape_plugin.core.metrics import mae, srcc
 from gennape_plugin.core.model import GennapeModel
@@ -170,9 +171,8 @@ def _cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
     if path.exists():
         return load_file(path)
     made = make()
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in made.items()}, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in made.items()}, partial)
     return made
 
 

@@ -16,10 +16,31 @@ from gennape_plugin.core.ops import PAPER_LABELS
 
 from .calibration import COVERAGE, checked_calibration
 from .familiarity import Novelty, checked_seen, novelty
-from .hooks import observe
+from .hooks import observe, observed
 from .prediction import Prediction
 
 _KNOWN: Final = frozenset(PAPER_LABELS) - {"<OOV>", "Input", "Output"}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What predictions say of a network besides scores.
+
+    Attributes:
+        name: What to call it.
+        flops: FLOPs.
+        params: Parameters.
+        hash: Canonical hash.
+        news: What of it the weights have never seen.
+        graph: Its graph, where an observer wants it; a population's would fill the memory.
+    """
+
+    name: str
+    flops: int
+    params: int
+    hash: str
+    news: Novelty
+    graph: ComputeGraph | None
 
 
 @dataclass(frozen=True)
@@ -27,29 +48,26 @@ class Readings:
     """A model's outputs for some networks, before they are combined into scores.
 
     Attributes:
-        named: Name and graph of each network.
+        networks: The networks.
         outputs: What the model's parts say of them, in the same order.
-        news: What of each the weights have never seen.
     """
 
-    named: list[tuple[str, ComputeGraph]]
+    networks: list[Network]
     outputs: Outputs
-    news: list[Novelty]
 
     @classmethod
     def joined(cls, parts: Sequence["Readings"]) -> "Readings":
         """Several, at least one, as one."""
         return cls(
-            [pair for part in parts for pair in part.named],
+            [network for part in parts for network in part.networks],
             Outputs.joined([part.outputs for part in parts]),
-            [new for part in parts for new in part.news],
         )
 
 
 def stored(
     named: Sequence[tuple[str, ComputeGraph]], card: Mapping[str, Any]
-) -> tuple[GraphStore, list[Novelty]]:
-    """Networks as a model reads them, and what of each its weights have never seen.
+) -> tuple[GraphStore, list[Network]]:
+    """Networks as a model reads them, and what predictions say of them besides.
 
     Args:
         named: Names and graphs.
@@ -58,7 +76,8 @@ def stored(
     Raises:
         InvalidInputError: for a network without any operation that the estimator knows.
     """
-    store, seen, news = GraphStore(), checked_seen(card), []
+    store, seen, networks = GraphStore(), checked_seen(card), []
+    watched = observed()
     for name, graph in named:
         view = store.add(graph)
         if not any(op.name in _KNOWN for op in view.ops):
@@ -66,8 +85,9 @@ def stored(
                 f"{name or 'the network'} holds no operation that the estimator knows, so its "
                 "score would say nothing (`gennape trace` shows what was found)"
             )
-        news.append(novelty(graph, view, seen))
-    return store, news
+        news, kept = novelty(graph, view, seen), graph if watched else None
+        networks.append(Network(name, graph.flops, graph.params, graph.hash, news, kept))
+    return store, networks
 
 
 def predictions(
@@ -96,36 +116,37 @@ def predictions(
         name: (values if name in orders else 100 * values).tolist()
         for name, values in outputs.members.items()
     }
-    members["flops"] = [graph.flops / 1e9 for _, graph in readings.named]
-    tuned = card.get("fine_tuned", {}) if few is not None else {}
-    labelled = few is not None and bool(few.blend)  # otherwise the zero-shot order was kept
-    unit = f"accuracy on the {tuned['labels']} labels' scale" if tuned else ""
+    members["flops"] = [network.flops / 1e9 for network in readings.networks]
+    facts, unit = card, str(card.get("accuracy", ""))
+    if few is not None:
+        facts = card.get("fine_tuned", {})
+        unit = f"accuracy on the {len(few.residuals)} labels' scale"
+    dataset = str(facts.get("dataset", "")) if isinstance(facts, dict) else ""
     interval = _intervals(model, card)
     made = [
         Prediction(
-            name=name,
+            name=network.name,
             score=score,
             accuracy=accuracies[i],
             accuracy_std=spreads[i],
-            dataset=str((tuned or card).get("dataset", "")),
-            unit=unit or str(card.get("accuracy", "")),
-            basis=basis or ("labels" if labelled else "members" if near else "size"),
-            flops=graph.flops,
-            params=graph.params,
+            dataset=dataset,
+            unit=unit,
+            basis=basis or model.basis(distances[i]),
+            flops=network.flops,
+            params=network.params,
             members={member: values[i] for member, values in members.items()},
             distance=distances[i],
-            graph_hash=graph.hash,
-            notes=() if tuned else new.notes,
-            interval=interval(accuracies[i], near and not new.unseen),
-            unseen=new.unseen,
+            graph_hash=network.hash,
+            notes=network.news.notes if few is None else (),
+            interval=interval(accuracies[i], distances[i] <= 1 and not network.news.unseen),
+            unseen=network.news.unseen,
             orders=orders,
         )
-        for i, ((name, graph), new, score) in enumerate(
-            zip(readings.named, readings.news, scores.tolist(), strict=True)
-        )
-        for near in [distances[i] <= 1]
+        for i, (network, score) in enumerate(zip(readings.networks, scores.tolist(), strict=True))
     ]
-    observe([graph for _, graph in readings.named], made)
+    graphs = [network.graph for network in readings.networks]
+    if None not in graphs:
+        observe(graphs, made)
     return made
 
 

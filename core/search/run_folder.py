@@ -6,13 +6,12 @@ is dropped when the folder is opened again.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from gennape_plugin.core.errors import GennapeError, InvalidInputError
+from gennape_plugin.core.files import PARTIAL, append_json_line, read_json_lines, write_whole
 
 from .candidate import Candidate, Scores
 
@@ -47,7 +46,7 @@ class RunFolder:
             raise InvalidInputError(f"{path} is a file: give a folder for the search")
         if (folder.path / _RUN).exists():
             folder._check(settings)
-        elif folder.path.exists() and any(folder.path.iterdir()):
+        elif folder.path.exists() and any(f.suffix != PARTIAL for f in folder.path.iterdir()):
             raise InvalidInputError(f"{path} is not empty and holds no search: give a new folder")
         else:
             folder.write(_RUN, {"format": "gennape-search", "version": VERSION, **settings})
@@ -97,17 +96,9 @@ class RunFolder:
             OSError: saying what to do; what was there before is kept.
         """
         path = self.path / name
-        partial = path.with_name(path.name + ".partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            write_whole(path, content)
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
             raise _unwritten(path, error) from error
 
     def add_scores(self, generation: int, scores: Mapping[str, Scores]) -> None:
@@ -117,12 +108,8 @@ class RunFolder:
             OSError: as :meth:`write_text`.
         """
         record = {h: s.to_dict() for h, s in scores.items()}
-        line = json.dumps({"generation": generation, "scores": record}, separators=(",", ":"))
         try:
-            with self._scores.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            append_json_line(self._scores, {"generation": generation, "scores": record})
         except OSError as error:
             raise _unwritten(self._scores, error) from error
 
@@ -150,28 +137,21 @@ class RunFolder:
         return state, population
 
     def scores(self) -> list[tuple[int, dict[str, Scores]]]:
-        """All batches; a last line that was cut off is removed from the file.
+        """All batches, without a last line that was cut off.
 
         Raises:
             InvalidInputError: if another line is damaged.
         """
-        if not self._scores.exists():
-            return []
-        raw = self._scores.read_bytes()
-        whole = raw.rfind(b"\n") + 1
-        if whole < len(raw):
-            os.truncate(self._scores, whole)
         found = []
-        for number, line in enumerate(raw[:whole].splitlines(), start=1):
-            try:
-                record = json.loads(line)
+        try:
+            for record in read_json_lines(self._scores):
                 scores = {str(h): Scores.from_dict(s) for h, s in record["scores"].items()}
                 found.append((int(record["generation"]), scores))
-            except (GennapeError, ValueError, LookupError, TypeError, AttributeError) as error:
-                raise InvalidInputError(
-                    f"{self._scores}, line {number}, is damaged ({error}): start again in a new "
-                    "folder"
-                ) from None
+        except (GennapeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InvalidInputError(
+                f"{self._scores}, batch {len(found) + 1}, is damaged ({error}): start again in a "
+                "new folder"
+            ) from None
         return found
 
 

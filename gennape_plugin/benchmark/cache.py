@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from gennape_plugin.core.files import replacing
 from gennape_plugin.core.model_outputs import Outputs
 
 _FIELDS = ("distance", "embedding", "statistics")
@@ -37,8 +38,6 @@ def cached_outputs(path: Path, make: Callable[[], Outputs]) -> Outputs:
     tensors = {f"member.{name}": values for name, values in outputs.members.items()}
     tensors |= {field: getattr(outputs, field) for field in _FIELDS}
     tensors |= {f"untrained.{i}": values for i, values in enumerate(outputs.untrained)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     return outputs

@@ -1,13 +1,12 @@
 """Figures of one pool: zero-shot, and with 50 labels."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, pstdev
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae
+from gennape_plugin.core.metrics import RANK_METRICS, bootstrap_interval, mae, spread
 from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.paper_mode import PAPER_MEMBERS, paper_score, paper_zero_shot
@@ -56,7 +55,7 @@ def zero_shot(
         }
         if name in accuracies:
             errors = [mae(pool.truth, values) for values in predicted]
-            figures[name]["mae"] = {"mean": fmean(errors), "sd": pstdev(errors)}
+            figures[name]["mae"] = spread(errors)
     return figures
 
 
@@ -64,13 +63,12 @@ def _spread(
     metric: Callable[..., float], truth: Any, predicted: Sequence[Any], resamples: int
 ) -> dict[str, float]:
     values = [metric(truth, one) for one in predicted]
-    found = {"mean": fmean(values)}
     if len(values) > 1:
-        found["sd"] = pstdev(values)
-    elif resamples:
-        interval = bootstrap_interval(metric, truth, predicted[0], resamples=resamples)
-        found |= {"low": interval.low, "high": interval.high}
-    return found
+        return spread(values)
+    if not resamples:
+        return {"mean": values[0]}
+    interval = bootstrap_interval(metric, truth, predicted[0], resamples=resamples)
+    return {"mean": interval.estimate, "low": interval.low, "high": interval.high}
 
 
 def draws(size: int, seeds: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -123,8 +121,4 @@ def tuned_paper(model: GennapeModel, pool: Pool, seeds: Sequence[int]) -> Figure
 
 
 def _over(runs: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return {
-        name: {"mean": fmean(values), "sd": pstdev(values)}
-        for name in runs[0]
-        for values in [[run[name] for run in runs]]
-    }
+    return {name: spread([run[name] for run in runs]) for name in runs[0]}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.core.files import without_nan, write_whole
 from gennape_plugin.core.weights import WEIGHTS_FILE, load_model
 from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
@@ -100,7 +101,7 @@ def benchmark(
             continue
         results["tasks"][task.name] = _task(task, path, out, weights, models, config, note)
         note(f"{task.title}: done after {time.perf_counter() - started:.0f} s")
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(without_nan(results), indent=1) + "\n")
     write_report(results, out)
     return results
 
@@ -156,10 +157,7 @@ def _task(
             if kept["key"] == key:
                 return kept["value"]
         value = make()
-        file.parent.mkdir(exist_ok=True)
-        partial = file.with_suffix(".partial")  # whole or not at all, as the run may be stopped
-        partial.write_text(json.dumps({"key": key, "value": value}), encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, json.dumps({"key": key, "value": value}))
         return value
 
     def zero_shot() -> dict[str, Any]:

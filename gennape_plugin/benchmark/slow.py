@@ -1,17 +1,16 @@
 """What takes minutes to hours: Table 3's comparators, Table 1's zero-cost proxies."""
 
-import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, pstdev
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from gennape_plugin.adapters.torch.proxies import zero_cost
 from gennape_plugin.comparators import table3_comparators
-from gennape_plugin.core.metrics import bootstrap_interval, srcc
+from gennape_plugin.core.files import append_json_line, read_json_lines
+from gennape_plugin.core.metrics import bootstrap_interval, spread, srcc
 from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
 from gennape_plugin.labels import read_labels
@@ -31,9 +30,8 @@ def comparators(
     runs = table3_comparators(labels, seeds=seeds, note=note)["runs"]
     return {
         name: {
-            metric: {"mean": fmean(values), "sd": pstdev(values)}
+            metric: spread([run["validation_2"]["from_80"][metric] for run in of_seeds])
             for metric in ("mae", "srcc")
-            for values in [[run["validation_2"]["from_80"][metric] for run in of_seeds]]
         }
         for name, of_seeds in runs.items()
     }
@@ -53,22 +51,20 @@ def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, f
     archs = [row.arch for row in rows]
     truth = truth_of(rows, known.target, percent=known.percent, path=labels)
     chosen = random.Random(0).sample(range(len(archs)), min(NETWORKS, len(archs)))
-    found = _read(kept)
-    with kept.open("a", encoding="utf-8") as file:
-        for row in chosen:
-            key = str(archs[row])
-            if key in found:
-                continue
-            with torch.random.fork_rng():
-                torch.manual_seed(row)
-                module = space.module(archs[row])
-            size = space.input_shape[-1]
-            values = zero_cost(
-                module, space.input_shape, names=NAMES, batch_size=_BATCH.get(size, 16), seed=0
-            )
-            found[key] = {name: _rankable(value) for name, value in values.items()}
-            file.write(json.dumps({"arch": key, "values": found[key]}) + "\n")
-            file.flush()
+    found = {record["arch"]: record["values"] for record in read_json_lines(kept)}
+    for row in chosen:
+        key = str(archs[row])
+        if key in found:
+            continue
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(row)
+            module = space.module(archs[row])
+        size = space.input_shape[-1]
+        values = zero_cost(
+            module, space.input_shape, names=NAMES, batch_size=_BATCH.get(size, 16), seed=0
+        )
+        found[key] = {name: _rankable(value) for name, value in values.items()}
+        append_json_line(kept, {"arch": key, "values": found[key]})
     labels_of = truth[chosen]
     results = {}
     for name in NAMES:
@@ -83,16 +79,3 @@ def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, f
 def _rankable(value: float) -> float:
     """Infinities as the largest finite numbers: they have a rank, and JSON can hold them."""
     return float(np.clip(value, -1e300, 1e300))
-
-
-def _read(path: Path) -> dict[str, Mapping[str, float]]:
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # the last line of a run that was stopped while writing
-            continue
-    return {row["arch"]: row["values"] for row in rows}

@@ -8,6 +8,7 @@ from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.few_shot import MIN_LABELS
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.families import family
+from gennape_plugin.label_sets import label_set
 from gennape_plugin.labels import accuracies, read_labels
 from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
@@ -18,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     if out.exists() and any(out.iterdir()):
         raise InvalidInputError(f"{out} is not empty: give a new folder")
     space = family(args.family)
-    rows = read_labels(args.labels, space)
+    rows = read_labels(args.labels, space, keep=label_set(args.family).keep)
     archs, values = accuracies(rows, args.column, args.labels, fractions=args.fractions)
     if args.samples is not None:
         if not MIN_LABELS <= args.samples <= len(archs):

@@ -1,12 +1,12 @@
 """A run over a collection: a part of it, from where an earlier run has stopped."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.core.files import append_json_line, read_json_lines
 from gennape_plugin.zoo import Catalogue
 
 from .measuring import Record, measured
@@ -67,21 +67,13 @@ def read_records(path: Path) -> dict[str, Record]:
     Raises:
         InvalidInputError: if the file holds something else.
     """
-    found: dict[str, Record] = {}
-    if not path.exists():
-        return found
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            record = Record(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise InvalidInputError(
-                f"{path}, line {number} is no record of a coverage run: give another --out"
-            ) from error
-        found[record.model] = record
-    return found
+    try:
+        records = [Record(**line) for line in read_json_lines(path)]
+    except (InvalidInputError, TypeError) as error:
+        raise InvalidInputError(
+            f"{path} does not hold the records of a coverage run ({error}): give another --out"
+        ) from None
+    return {record.model: record for record in records}
 
 
 def run_all(
@@ -113,22 +105,13 @@ def run_all(
     """
     names = chosen(catalogue, pattern, shard or Shard())
     known = {} if out is None else read_records(out)
-    if out is not None and known:
-        _rewrite(out, known)  # without a line that was cut off
     for position, name in enumerate(names, 1):
         if name in known:
             continue
         record = measured(name, catalogue[name], compare_fx=compare_fx, count=count)
         known[name] = record
         if out is not None:
-            with out.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record.to_dict()) + "\n")
+            append_json_line(out, record.to_dict())
         what = record.error or f"{record.route}, {record.nodes} nodes, {record.seconds:.2f} s"
         note(f"[{position}/{len(names)}] {name}: {what}")
     return [known[name] for name in names]
-
-
-def _rewrite(path: Path, records: dict[str, Record]) -> None:
-    lines = [json.dumps(record.to_dict()) + "\n" for record in records.values()]
-    if path.read_text(encoding="utf-8") != "".join(lines):
-        path.write_text("".join(lines), encoding="utf-8")

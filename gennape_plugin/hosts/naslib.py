@@ -84,6 +84,7 @@ class GennapePredictor:
         self.hyperparams: Any = None
         self._fitted: Gennape | None = None
         self._known: dict[str, float] = {}
+        self._population: dict[str, float] = {}
 
     def set_ss_type(self, ss_type: str) -> None:
         """Keep the name of the search space."""
@@ -97,7 +98,11 @@ class GennapePredictor:
         self, xtrain: Sequence[Any], xtest: Sequence[Any], unlabeled: Sequence[Any] | None = None
     ) -> None:
         """Score everything at once; with population scoring this is the population."""
-        self._answer([self._graph(x) for part in (xtrain, xtest, unlabeled or ()) for x in part])
+        graphs = [self._graph(x) for part in (xtrain, xtest, unlabeled or ()) for x in part]
+        if self.scoring == "population":
+            self._population = self._ranked(graphs)
+        else:
+            self._answer(graphs)
 
     def fit(self, xtrain: Sequence[Any], ytrain: Sequence[float], info: object = None) -> None:
         """Tune to labelled architectures (:meth:`.Gennape.fine_tune`).
@@ -134,6 +139,12 @@ class GennapePredictor:
         return to_graph(architecture, self.input_shape)
 
     def _answer(self, graphs: Sequence[ComputeGraph]) -> FloatArray:
+        if self._fitted is None and self.scoring == "population":
+            # Scores of two populations mean different things, so a query is answered from one.
+            known = self._population
+            if not all(graph.hash in known for graph in graphs):
+                known = self._ranked(graphs)
+            return np.array([known[graph.hash] for graph in graphs])
         missing = {graph.hash: graph for graph in graphs if graph.hash not in self._known}
         if missing:
             if len(self._known) + len(missing) > REMEMBERED:
@@ -146,16 +157,18 @@ class GennapePredictor:
         if self._fitted is not None:
             found = self._fitted.score_stream(graphs.values())
             return {p.graph_hash: p.accuracy for p in found}
-        if self.scoring == "single":
-            return remembered_scores(self.weights, graphs)
-        if len(graphs) < 2:
+        return remembered_scores(self.weights, graphs)
+
+    def _ranked(self, graphs: Sequence[ComputeGraph]) -> dict[str, float]:
+        """Population scores by hash; equal graphs count once."""
+        distinct = {graph.hash: graph for graph in graphs}
+        if len(distinct) < 2:
             raise InvalidInputError(
                 "a population of one architecture: use scoring='single' where NASLib asks for one "
                 "at a time (Bananas, Npenas), or give the population to pre_compute"
             )
-        return {
-            p.graph_hash: p.score for p in estimator(self.weights).score_population(graphs.values())
-        }
+        found = estimator(self.weights).score_population(distinct.values())
+        return {p.graph_hash: p.score for p in found}
 
     def get_data_reqs(self) -> dict[str, Any]:
         """Nothing but the architectures."""

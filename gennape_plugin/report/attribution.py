@@ -21,7 +21,6 @@ import numpy as np
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.model import GennapeModel
-from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.node import Node
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
@@ -94,20 +93,13 @@ def held_score(
     model: GennapeModel, graph: ComputeGraph
 ) -> tuple[str, Callable[[Sequence[ComputeGraph]], FloatArray]]:
     """The kind of score that ``graph`` gets, and a function that gives it to any graphs."""
-    whole = model.predict(GraphStore.of([graph]))
-    tuned = model.few_shot is not None and bool(model.few_shot.blend)
-    basis = "labels" if tuned else "members" if float(whole.distance[0]) <= 1 else "size"
+    basis = model.basis(float(model.predict(GraphStore.of([graph])).distance[0]))
 
-    def read(outputs: Outputs) -> FloatArray:
-        if basis == "labels":
-            found = model.accuracy(outputs)[0]
-        elif basis == "members":
-            found = model.ensemble_score(outputs.members)
-        else:
-            found = model.ranker.size(outputs.statistics.cpu())
-        return np.asarray(found.detach().cpu().double().numpy(), dtype=np.float64)
+    def score(graphs: Sequence[ComputeGraph]) -> FloatArray:
+        outputs = model.predict(GraphStore.of(graphs), batch_size=_CHUNK)
+        return np.asarray(model.score_on(basis, outputs).double().numpy(), dtype=np.float64)
 
-    return basis, lambda graphs: read(model.predict(GraphStore.of(graphs), batch_size=_CHUNK))
+    return basis, score
 
 
 def without(graph: ComputeGraph, deleted: Sequence[int]) -> ComputeGraph:

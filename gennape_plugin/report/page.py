@@ -2,13 +2,13 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.core.files import write_whole
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.estimator import Gennape
 
@@ -117,14 +117,7 @@ def write_report(
     """
     path = checked_path(path)
     data = report_html(est, graph, name).encode()
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    write_whole(path, data)
     return path
 
 

@@ -18,6 +18,7 @@ from gennape_plugin.core.search import (
     Search,
     SearchResult,
 )
+from gennape_plugin.core.weights import fingerprint
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.familiarity import checked_seen
 
@@ -126,7 +127,7 @@ def search(
     children = 2 * config.population if config.children is None else config.children
     settings = {
         "start": start.hash,
-        "weights": str(estimator.card.get("sha256", "")),
+        "weights": fingerprint(estimator.model),
         "basis": scorer.basis,
         "engine": config.engine,
         "population": config.population,

@@ -1,6 +1,6 @@
 """How a search scores networks: one kind of score for all, and what leaving its region costs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.core.model import GennapeModel
+from gennape_plugin.core.model import Basis, GennapeModel
 from gennape_plugin.core.model_outputs import Outputs
 from gennape_plugin.core.search import Scores
 from gennape_plugin.core.statistics import STATISTICS
@@ -56,7 +56,7 @@ class Scorer:
     """
 
     estimator: Gennape
-    basis: str
+    basis: Basis
     start: Prediction
     region: Region | None
     reach: float
@@ -65,8 +65,8 @@ class Scorer:
     @classmethod
     def of(cls, estimator: Gennape, start: ComputeGraph, *, cautious: bool = True) -> "Scorer":
         """Take the kind of score, and the least distance that costs something, from the start."""
-        prediction = estimator.score(start)
-        basis, model = prediction.basis, estimator.model
+        prediction, model = estimator.score(start), estimator.model
+        basis = model.basis(prediction.distance)
         region, reach = known_region(model, basis), 1.0
         if region is not None:
             outputs = model.predict(GraphStore.of([start]))
@@ -79,7 +79,7 @@ class Scorer:
         # Below `score_many`, because that gives each network its own kind of score.
         readings = self.estimator.read([(graph.name, graph) for graph in graphs])
         predictions, outputs = self.estimator.predictions(readings), readings.outputs
-        quality = _QUALITY[self.basis](model, outputs, self.cautious).double().tolist()
+        quality = _quality(model, self.basis, outputs, self.cautious).double().tolist()
         depths = outputs.statistics[:, STATISTICS.index("longest")].tolist()
         away = [0.0] * len(graphs)
         if self.region is not None:
@@ -106,25 +106,13 @@ class Scorer:
         return found
 
 
-def _members(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
-    if not cautious:
-        return model.ensemble_score(outputs.members)
-    standardised = model.standardised(outputs.members)
-    trained = [values for name, values in standardised.items() if name != "flops"]
-    return torch.stack(trained).min(dim=0).values
-
-
-def _labels(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
-    accuracy, deviation = model.accuracy(outputs)
-    return 100 * (accuracy - deviation) if cautious else 100 * accuracy
-
-
-def _size(model: GennapeModel, outputs: Outputs, cautious: bool) -> Tensor:
-    return model.ranker.size(outputs.statistics.cpu())
-
-
-_QUALITY: Final[dict[str, Callable[[GennapeModel, Outputs, bool], Tensor]]] = {
-    "members": _members,
-    "labels": _labels,
-    "size": _size,
-}
+def _quality(model: GennapeModel, basis: Basis, outputs: Outputs, cautious: bool) -> Tensor:
+    """The score of one kind, in the units that a search shows; a pessimistic one if cautious."""
+    if basis == "labels":
+        accuracy, deviation = model.accuracy(outputs)
+        return 100 * (accuracy - deviation) if cautious else 100 * accuracy
+    if basis == "members" and cautious:
+        standardised = model.standardised(outputs.members)
+        trained = [values for name, values in standardised.items() if name != "flops"]
+        return torch.stack(trained).min(dim=0).values
+    return model.score_on(basis, outputs)

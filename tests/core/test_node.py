@@ -165,9 +165,7 @@ def test_default_axis(shape: Shape, axis: int) -> None:
 @pytest.mark.parametrize(
     ("op", "attrs", "shape", "in_axis", "axis"),
     [
-        # A convolution's and a linear layer's channels do not depend on where they were before.
-        ("conv", CONV, IMAGE, 3, 1),
-        ("batch_norm", {}, (1, 4, 6), 2, 1),
+        # A linear layer's channels do not depend on where they were before.
         ("linear", {"features": 5}, (1, 9, 9, 6), 1, 3),
         ("layer_norm", {"shape": (6,)}, (1, 9, 9, 6), 1, 3),
         # Everything elementwise keeps them.
@@ -199,6 +197,31 @@ def test_channel_axis(
 ) -> None:
     node = make_node(op, attrs, (shape,), in_axis=in_axis)
     assert (node.in_axis, node.axis) == (in_axis, axis)
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "shape"),
+    [("conv", CONV, IMAGE), ("batch_norm", {}, (1, 4, 6)), ("lp_pool", {}, (1, 4, 6))],
+)
+@pytest.mark.parametrize("in_axis", [None, 1, 2])
+def test_convolutions_norms_and_pools_read_channels_from_axis_one(op, attrs, shape, in_axis):
+    node = make_node(op, attrs, (shape,), in_axis=in_axis, out_shape=None if attrs else shape)
+    assert (node.in_axis, node.axis) == (1, 1)
+
+
+def test_a_one_dimensional_convolution_reads_channels_not_time() -> None:
+    conv = {"channels": 8, "kernel": (5,), "stride": (1,), "padding": (0,), "dilation": (1,)}
+    node = make_node("conv", conv, ((1, 16, 100),), in_axis=2)
+    (op,) = node.paper
+    assert op.resolution[4:] == (16, 8)
+    assert op.resolution[:2] == (10, 96**0.5)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 39])
+def test_a_cost_beyond_any_computer_is_refused(size: int) -> None:
+    huge = {**CONV, "channels": size}
+    with pytest.raises(GraphError, match="multiply-adds"):
+        make_node("conv", huge, ((1, size, 1 << 12, 1 << 12),))
 
 
 def test_channel_axis_of_a_source_is_found_by_rank() -> None:

@@ -152,7 +152,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "notes.txt"
     out.write_text("my notes\nmore\n")
-    with pytest.raises(InvalidInputError, match="line 1 is no record of a coverage run"):
+    with pytest.raises(InvalidInputError, match="does not hold the records of a coverage run"):
         run_all(small(), out=out)
     assert out.read_text() == "my notes\nmore\n"
 
