@@ -9,7 +9,6 @@ build the module. ``--all`` also scores all 15,625 cells in a stream.
 import argparse
 import itertools
 import random
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from gennape_plugin.adapters.families.nasbench201 import OPERATIONS, Cell201
 from gennape_plugin.adapters.torch.proxies import PROXIES, zero_cost
 
 from gennape_plugin import Gennape
+from gennape_plugin.process_memory import peak_mib, reset_peak
 
 
 def main() -> None:
@@ -46,11 +46,12 @@ def main() -> None:
         median = statistics.median(each)
         print(f"{name:10s} {1000 * median:9.2f} ms a cell, {median / ours:7.1f} times the score's")
     if args.all:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = reset_peak()
         everything = [str(Cell201(ops)) for ops in itertools.product(OPERATIONS, repeat=6)]
         seconds = scored(everything)
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print(f"all {len(everything)} cells: {seconds:.1f} s, peak memory +{grown:.0f} MiB")
+        peak = peak_mib()
+        grown = "?" if before is None or peak is None else f"+{peak - before:.0f} MiB"
+        print(f"all {len(everything)} cells: {seconds:.1f} s, peak memory {grown}")
 
 
 def proxy(space: object, text: str, name: str) -> None:

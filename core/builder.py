@@ -18,6 +18,7 @@ from .errors import GraphError
 from .graph import MAX_NODES, ComputeGraph
 from .node import Node, make_node
 from .ops import AttrValue
+from .rewiring import reached, rewired
 from .shapes import Shape
 
 Size = int | Sequence[int]
@@ -275,31 +276,23 @@ class GraphBuilder:
         if not outputs:
             raise GraphError("a graph needs at least one output: build(x)")
         self.add("output", outputs)
-        nodes, operands, scopes = self.nodes, self.operands, self._scopes
-        alive = [node.op == "input" for node in nodes]
-        alive[-1] = True
-        for index in range(len(nodes) - 1, -1, -1):
-            if alive[index]:
-                for operand in operands[index]:
-                    alive[operand] = True
-        if not any(node.op == "input" for node in nodes):
+        if not any(node.op == "input" for node in self.nodes):
             raise GraphError("a graph needs at least one input: b.input((1, 3, 32, 32))")
-        owners = [self._weight_of.get(i, i) for i in range(len(nodes))]
-        if not all(alive):
-            if not prune:
-                dead = alive.index(False)
-                raise GraphError(
-                    f"node {dead} ({nodes[dead].op}) does not reach the output: "
-                    "remove it or build(..., prune=True)"
-                )
-            keep = [i for i, is_alive in enumerate(alive) if is_alive]
-            number = {old: new for new, old in enumerate(keep)}
-            # A shared weight whose first user is gone belongs to the next one.
-            heirs: dict[int, int] = {}
-            owners = [heirs.setdefault(owners[old], number[old]) for old in keep]
-            nodes = [nodes[i] for i in keep]
-            operands = [tuple(number[o] for o in operands[i]) for i in keep]
-            scopes = [scopes[i] for i in keep]
-        return ComputeGraph(
-            nodes, operands, weight_of=owners, scopes=scopes, name=self.name, _trusted=True
+        graph = ComputeGraph(
+            self.nodes,
+            self.operands,
+            weight_of=[self._weight_of.get(i, i) for i in range(len(self.nodes))],
+            scopes=self._scopes,
+            name=self.name,
+            _trusted=True,
         )
+        alive = reached(graph.nodes, graph.operands)
+        if all(alive):
+            return graph
+        if not prune:
+            dead = alive.index(False)
+            raise GraphError(
+                f"node {dead} ({graph.nodes[dead].op}) does not reach the output: "
+                "remove it or build(..., prune=True)"
+            )
+        return rewired(graph, graph.nodes, graph.operands)

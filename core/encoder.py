@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .attention import GraphTransformerLayer
 from .batch import GraphBatch
 from .layers import GraphLayers, NodeEmbedding, mean_readout
-from .quotient import Quotient, quotient, unmerged
+from .quotient import Quotient
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,7 @@ class CLEncoder(nn.Module):
 
     def plan(self, batch: GraphBatch) -> Quotient:
         """How the message passing is merged; reusable while the batch stays the same."""
-        build = quotient if self.graph_layers.merges else unmerged
-        return build(batch, self.config.layers)
+        return self.graph_layers.plan(batch)
 
     def forward(
         self, batch: GraphBatch, *, plan: Quotient | None = None

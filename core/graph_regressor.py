@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from .batch import GraphBatch
 from .layers import GraphLayers, NodeEmbedding, mean_readout
-from .quotient import quotient, unmerged
 
 
 class GraphRegressor(nn.Module):
@@ -35,8 +34,7 @@ class GraphRegressor(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Float[Tensor, "graphs"]:
         """Predictions in the target's transformed units."""
-        build = quotient if self.graph_layers.merges else unmerged
-        plan = build(batch, len(self.graph_layers.layers))
+        plan = self.graph_layers.plan(batch)
         x = self.graph_layers(self.embedding(batch.kinds), batch, plan)
         out: Tensor = self.head(mean_readout(x, plan, batch))
         return out[:, 0]

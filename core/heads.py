@@ -5,6 +5,7 @@ embedding space; the prediction of a graph is its membership-weighted sum.
 """
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -84,10 +85,19 @@ class HeadEnsemble(nn.Module):
     def _each(self, h: Tensor, memberships: Tensor | None) -> Float[Tensor, "heads graphs outputs"]:
         if memberships is None and self.heads != 1:
             raise InvalidInputError(f"{self.heads} heads need memberships to weigh them")
-        x = h.expand(self.heads, -1, -1)
-        last = len(self.weights) - 1
-        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if depth < last:
-                x = torch.relu(x)
-        return x
+        return side_by_side(h.expand(self.heads, -1, -1), self.weights, self.biases)
+
+
+def side_by_side(
+    x: Float[Tensor, "networks rows inputs"], weights: Iterable[Tensor], biases: Iterable[Tensor]
+) -> Float[Tensor, "networks rows outputs"]:
+    """Perceptrons of one shape with ReLU between their layers, each on rows of its own.
+
+    Args:
+        x: Inputs of each network.
+        weights: For each layer, ``(networks, before, after)``.
+        biases: For each layer, ``(networks, 1, after)``.
+    """
+    for depth, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        x = torch.baddbmm(bias, torch.relu(x) if depth else x, weight)
+    return x

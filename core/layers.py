@@ -17,7 +17,7 @@ from .batch import GraphBatch, Kinds
 from .errors import InvalidInputError
 from .ops import PAPER_LABELS
 from .paper import MAX_KERNEL
-from .quotient import Quotient
+from .quotient import Quotient, quotient, unmerged
 
 #: Constants that real computation graphs divide heights, widths and channels by.
 MAX_PIXELS: Final = 256.0
@@ -98,6 +98,10 @@ class GraphLayers(nn.Module):
         """Whether equal surroundings give equal vectors, so that a quotient is exact."""
         return self.convolution != "gcn"
 
+    def plan(self, batch: GraphBatch) -> Quotient:
+        """How the message passing over a batch is merged."""
+        return (quotient if self.merges else unmerged)(batch, len(self.layers))
+
     def forward(
         self, x: Float[Tensor, "kinds width"], batch: GraphBatch, plan: Quotient
     ) -> Float[Tensor, "classes width"]:
@@ -106,7 +110,7 @@ class GraphLayers(nn.Module):
         Args:
             x: Embedded kinds of the batch.
             batch: The graphs.
-            plan: ``quotient(batch, layers)``; ``unmerged`` where :attr:`merges` is false.
+            plan: What :meth:`plan` gives for them.
         """
         if not self.merges:
             x = x.index_select(0, batch.kind)

@@ -163,19 +163,11 @@ class GennapeModel(nn.Module):
         }
 
     def ensemble_score(
-        self,
-        outputs: Mapping[str, Float[Tensor, "graphs"]],
-        names: tuple[str, ...] | None = None,
+        self, outputs: Mapping[str, Float[Tensor, "graphs"]]
     ) -> Float[Tensor, "graphs"]:
-        """Equal-weight mean of standardised outputs.
-
-        Args:
-            outputs: Members' own outputs.
-            names: Members to combine; :attr:`ensemble` where left out.
-        """
+        """Equal-weight mean of the ensemble's standardised outputs."""
         standardised = self.standardised(outputs)
-        chosen = self.ensemble if names is None else names
-        return torch.stack([standardised[name] for name in chosen]).mean(dim=0)
+        return torch.stack([standardised[name] for name in self.ensemble]).mean(dim=0)
 
     @property
     def labelled(self) -> bool:

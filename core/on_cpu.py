@@ -1,7 +1,7 @@
 """Modules that read what networks wrote, and stay on the CPU when those move."""
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,5 +13,5 @@ class OnCpu(nn.Module):
     of them is float64, which not every device has.
     """
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         return self

@@ -217,10 +217,12 @@ def fit_pairwise(
         lambda: model(validation[0], validation[1]),
         validation[2],
         config,
+        config.adam(model),
         loss_name="bce",
         seed=seed,
         stage=stage,
         progress=progress,
+        clip=config.clip,
     )
     return model, fitted
 

@@ -43,7 +43,6 @@ def fine_tune_paper(
     accuracy: Float[Tensor, "labelled"],
     *,
     seed: int,
-    embeddings: Float[Tensor, "graphs features"] | None = None,
     names: Sequence[str] | None = None,
     epochs: int = EPOCHS,
     progress: Progress = silent,
@@ -61,7 +60,6 @@ def fine_tune_paper(
         rows: Which of them are labelled.
         accuracy: Their accuracies, fractions: one for each of ``rows``, in that order.
         seed: Fixes the order of the steps.
-        embeddings: :attr:`.Outputs.embedding` of the whole store, where it is at hand.
         names: Members to tune; those of the paper's six that the model has where left out.
             FLOPs have no weights and are passed over.
         epochs: Passes over the labelled graphs.
@@ -72,21 +70,17 @@ def fine_tune_paper(
 
     Raises:
         InvalidInputError: for fewer than two rows, rows that repeat or do not exist,
-            accuracies that are not fractions or hardly differ, embeddings that do not belong
-            to the store, or unknown members.
+            accuracies that are not fractions or hardly differ, or unknown members.
     """
     rows = [int(row) for row in rows]
     if names is None:
         names = [name for name in PAPER_MEMBERS if name in model.members]
-    _check(model, store, rows, accuracy, embeddings, names, epochs)
+    _check(model, store, rows, accuracy, names, epochs)
     tuned = copy.deepcopy(model).eval()
     device = model.space.mean.device
     batch, accuracy = store.batch(rows).to(device), accuracy.to(device)
     with torch.no_grad():
-        if embeddings is None:
-            x = tuned.space(tuned.encoder(batch), batch.gflops)
-        else:
-            x = embeddings[rows].to(device)
+        x = tuned.space(tuned.encoder(batch), batch.gflops)
     for name in dict.fromkeys(names):
         member = tuned.members[name]
         passes = epochs
@@ -183,7 +177,6 @@ def _check(
     store: GraphStore,
     rows: Sequence[int],
     accuracy: Tensor,
-    embeddings: Tensor | None,
     names: Sequence[str],
     epochs: int,
 ) -> None:
@@ -198,11 +191,6 @@ def _check(
         raise InvalidInputError(
             f"{len(rows)} labelled graphs without two accuracies that differ by more than "
             f"{MIN_GAP}: nothing to learn an order from"
-        )
-    if embeddings is not None and embeddings.shape != (len(store), len(model.space.mean)):
-        raise InvalidInputError(
-            f"embeddings have shape {tuple(embeddings.shape)}, the store needs "
-            f"{(len(store), len(model.space.mean))}: give Outputs.embedding of the same store"
         )
     unknown = [name for name in names if name not in model.members]
     if unknown:

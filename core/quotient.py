@@ -34,11 +34,6 @@ class Block:
     edges: Int[Tensor, "2 messages"]
     own: Int[Tensor, "classes"]
 
-    @property
-    def size(self) -> tuple[int | None, int]:
-        """Number of classes before (unknown here) and after the layer."""
-        return None, int(self.own.shape[0])
-
 
 @dataclass(frozen=True)
 class Quotient:

@@ -5,10 +5,10 @@ best rank correlation on a validation set.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import isnan
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -45,6 +45,10 @@ class RegressionConfig:
     layers: int = 4
     clip: float = 5.0
 
+    def adam(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer of a model's parameters."""
+        return torch.optim.Adam(model.parameters(), lr=self.learning_rate, fused=True)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
@@ -63,34 +67,51 @@ class Fitted:
     validation_srcc: float
 
 
+class Schedule(Protocol):
+    """What :func:`train_best` reads of its settings."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def cosine(self) -> bool: ...
+
+
 def train_best(
     model: nn.Module,
     loss_of: Callable[[Tensor], Tensor],
     count: int,
     validate: Callable[[], Tensor],
     validation_accuracy: Float[Tensor, "validation"],
-    config: RegressionConfig,
+    config: Schedule,
+    optimizer: torch.optim.Optimizer,
     *,
     loss_name: str,
     seed: int,
     stage: str,
     progress: Progress,
+    clip: float = math.inf,
+    orders: int | None = None,
 ) -> Fitted:
     """Minimise a loss; leave ``model`` at its best epoch on the validation set.
 
     Args:
         model: What is trained.
-        loss_of: Mean loss of some training rows.
+        loss_of: Mean loss of some training rows; with ``orders``, a column for each.
         count: Number of training rows.
         validate: Scores of the validation graphs.
         validation_accuracy: What they should rank like.
         config: Settings of the training.
+        optimizer: Of the model's parameters.
         loss_name: Name of the loss shown by ``progress``.
         seed: Fixes order, and what ``loss_of`` draws.
         stage: Name shown by ``progress``.
         progress: Called after every epoch.
+        clip: Largest gradient norm.
+        orders: How many random orders of the rows run side by side; one, without a column of
+            its own, where left out.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     steps = config.epochs * -(-count // config.batch_size)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     best, best_state = Fitted(0, -2.0), copy.deepcopy(model.state_dict())
@@ -98,11 +119,12 @@ def train_best(
         model.train()
         total = 0.0
         with seeded(seed, epoch):
-            for rows in minibatches(count, config.batch_size):
+            for rows in minibatches(count, config.batch_size, orders=orders):
                 loss = loss_of(rows)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+                if clip < math.inf:
+                    nn.utils.clip_grad_norm_(model.parameters(), clip)
                 optimizer.step()
                 if config.cosine:
                     decay.step()
@@ -111,7 +133,7 @@ def train_best(
         with torch.no_grad():
             rank = srcc(validation_accuracy, validate())
         # No rank exists where one side is constant; any epoch is better than none.
-        if rank > best.validation_srcc or best.epoch == 0 or isnan(best.validation_srcc):
+        if rank > best.validation_srcc or best.epoch == 0 or math.isnan(best.validation_srcc):
             best, best_state = Fitted(epoch, rank), copy.deepcopy(model.state_dict())
         progress(stage, epoch, config.epochs, {loss_name: total / count, "srcc": rank})
     model.load_state_dict(best_state)
@@ -165,10 +187,12 @@ def fit_heads(
         lambda: decode(model(validation[0], validation[1])),
         validation[2],
         config,
+        config.adam(model),
         loss_name="mse",
         seed=seed,
         stage=stage,
         progress=progress,
+        clip=config.clip,
     )
     return model, fitted
 
@@ -205,10 +229,12 @@ def fit_graph_network(
         lambda: predict_graphs(model, validation[0]),
         validation[1],
         config,
+        config.adam(model),
         loss_name="mse",
         seed=seed,
         stage=stage,
         progress=progress,
+        clip=config.clip,
     )
     return model, fitted
 

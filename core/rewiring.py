@@ -6,6 +6,17 @@ from .graph import ComputeGraph
 from .node import Node
 
 
+def reached(nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]) -> list[bool]:
+    """For each node, whether the last one depends on it; inputs count as reached."""
+    alive = [node.op == "input" for node in nodes]
+    alive[-1] = True
+    for i in range(len(nodes) - 1, -1, -1):
+        if alive[i]:
+            for operand in operands[i]:
+                alive[operand] = True
+    return alive
+
+
 def rewired(
     graph: ComputeGraph, nodes: Sequence[Node], operands: Sequence[tuple[int, ...]]
 ) -> ComputeGraph:
@@ -16,14 +27,7 @@ def rewired(
         nodes: A node for each of its nodes, of the same shape.
         operands: What each reads, numbered as in ``graph``.
     """
-    count = len(nodes)
-    alive = [node.op == "input" for node in nodes]
-    alive[-1] = True
-    for i in range(count - 1, -1, -1):
-        if alive[i]:
-            for operand in operands[i]:
-                alive[operand] = True
-    keep = [i for i in range(count) if alive[i]]
+    keep = [i for i, alive in enumerate(reached(nodes, operands)) if alive]
     number = {old: new for new, old in enumerate(keep)}
     # A shared weight whose first user is gone belongs to the next one.
     heirs: dict[int, int] = {}

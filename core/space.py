@@ -134,5 +134,5 @@ class Partition(nn.Module):
         return memberships(x @ self.components.T, self.centroids, self.fuzzifier)
 
     def describe(self) -> dict[str, Any]:
-        """What :meth:`Member.of` needs besides the tensors."""
+        """What :func:`.member_of` needs besides the tensors."""
         return {"clusters": len(self.centroids), "fuzzifier": self.fuzzifier}

@@ -63,11 +63,24 @@ def seeded(*seed: int) -> Iterator[None]:
         yield
 
 
-def minibatches(count: int, size: int, *, drop_last: bool = False) -> Iterator[Int[Tensor, "n"]]:
-    """A random order of ``range(count)`` in pieces of ``size``, under the current seed."""
+def minibatches(
+    count: int, size: int, *, drop_last: bool = False, orders: int | None = None
+) -> Iterator[Int[Tensor, "n *orders"]]:
+    """Random orders of ``range(count)`` in pieces of ``size``, under the current seed.
+
+    Args:
+        count: How many examples.
+        size: Length of a piece.
+        drop_last: Leave out a last piece that is shorter, unless it is the only one.
+        orders: Number of orders, side by side as columns; one order, flat, where left out.
+    """
     if count < 1 or size < 1:
         raise InvalidInputError(f"{count} examples in batches of {size}: both must be at least 1")
-    for piece in torch.randperm(count).split(size):
+    if orders is None:
+        order = torch.randperm(count)
+    else:
+        order = torch.stack([torch.randperm(count) for _ in range(orders)], dim=1)
+    for piece in order.split(size):
         if not drop_last or len(piece) == size or count < size:
             yield piece
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 from gennape_plugin.core.errors import InvalidInputError
+from gennape_plugin.core.heads import side_by_side
 from gennape_plugin.core.regression import Fitted
 from gennape_plugin.core.training import Progress, seeded, silent
 from jaxtyping import Float
@@ -79,12 +80,7 @@ class Bananas(CellPredictor):
 
     def forward(self, x: Float[Tensor, "members cells paths"]) -> Float[Tensor, "members cells"]:
         """Each member's error in percent, for its own cells."""
-        last = len(self.weights) - 1
-        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if depth < last:
-                x = torch.relu(x)
-        return x[:, :, 0]
+        return side_by_side(x, self.weights, self.biases)[:, :, 0]
 
     def accuracy(self, cells: CellTensors) -> Float[Tensor, "cells"]:  # noqa: D102 (see base)
         x = path_encoding(cells, self.paths)

@@ -88,7 +88,7 @@ def fit_npn(
     fitted = train(
         model,
         len(cells),
-        lambda rows: F.mse_loss(model(cells.take(rows[:, 0])), target[rows[:, 0]]),
+        lambda rows: F.mse_loss(model(cells.take(rows)), target[rows]),
         validation,
         config,
         seed=seed,

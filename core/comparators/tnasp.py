@@ -185,8 +185,7 @@ def fit_tnasp(
     target, codes = model.standardize(accuracy), model.encode(cells)
 
     def loss_of(rows: Tensor) -> Tensor:
-        chosen = rows[:, 0]
-        return F.mse_loss(model.encoded(cells.take(chosen), codes[chosen]), target[chosen])
+        return F.mse_loss(model.encoded(cells.take(rows), codes[rows]), target[rows])
 
     fitted = train(
         model,

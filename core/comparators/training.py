@@ -1,17 +1,14 @@
 """The training loop of the comparators: their own losses, our choice of the epoch."""
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import isnan
 from typing import Any
 
 import torch
 from gennape_plugin.core.errors import InvalidInputError
-from gennape_plugin.core.metrics import srcc
-from gennape_plugin.core.regression import Fitted
-from gennape_plugin.core.training import Progress, seeded
+from gennape_plugin.core.regression import Fitted, train_best
+from gennape_plugin.core.training import Progress
 from gennape_plugin.core.transform import Standardize
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -109,21 +106,21 @@ def check_examples(
 def train(
     model: CellPredictor,
     count: int,
-    loss_of: Callable[[Int[Tensor, "batch orders"]], Tensor],
+    loss_of: Callable[[Int[Tensor, "batch *orders"]], Tensor],
     validation: tuple[CellTensors, Float[Tensor, "validation"]],
     config: ComparatorConfig,
     *,
     seed: int,
     stage: str,
     progress: Progress,
-    orders: int = 1,
+    orders: int | None = None,
 ) -> Fitted:
     """Minimise a loss; leave the model at the epoch that ranks the validation set best.
 
     Args:
         model: The network, already initialised.
         count: Number of training cells.
-        loss_of: The mean loss of a batch, given as row numbers, a column for each order.
+        loss_of: The mean loss of a batch, given as row numbers; with ``orders``, a column each.
         validation: Cells and accuracies that choose the epoch.
         config: Settings.
         seed: Fixes order and dropout.
@@ -138,32 +135,17 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    steps = config.epochs * -(-count // config.batch_size)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best, best_state = Fitted(0, -2.0), copy.deepcopy(model.state_dict())
-    for epoch in range(1, config.epochs + 1):
-        model.train()
-        total = 0.0
-        with seeded(seed, epoch):
-            for rows in _batches(count, config.batch_size, orders):
-                loss = loss_of(rows)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                if config.cosine:
-                    decay.step()
-                total += float(loss.detach()) * len(rows)
-        rank = srcc(validation[1], model.predict(validation[0]))
-        # No rank exists where one side is constant; any epoch is better than none.
-        if rank > best.validation_srcc or best.epoch == 0 or isnan(best.validation_srcc):
-            best, best_state = Fitted(epoch, rank), copy.deepcopy(model.state_dict())
-        progress(stage, epoch, config.epochs, {"loss": total / count, "srcc": rank})
-    model.load_state_dict(best_state)
-    model.eval()
-    return best
-
-
-def _batches(count: int, size: int, orders: int) -> Iterator[Int[Tensor, "batch orders"]]:
-    """Random orders of the rows, side by side, in pieces."""
-    columns = torch.stack([torch.randperm(count) for _ in range(orders)], dim=1)
-    yield from columns.split(size)
+    return train_best(
+        model,
+        loss_of,
+        count,
+        lambda: model.predict(validation[0]),
+        validation[1],
+        config,
+        optimizer,
+        loss_name="loss",
+        seed=seed,
+        stage=stage,
+        progress=progress,
+        orders=orders,
+    )

@@ -1,12 +1,12 @@
 """``gennape pretrain``: train weights on NAS-Bench-101 labels."""
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 
 from gennape_plugin.pretrain import pretrain
 from gennape_plugin.pretrain_config import PretrainConfig, read_config
+from gennape_plugin.process_memory import peak_mib
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,11 +34,9 @@ def run(args: argparse.Namespace) -> int:
         note=note,
     )
     note(f"weights and card in {folder}")
-    if sys.platform != "win32":
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        note(f"peak memory {peak / (1 << 20):.2f} GiB")
+    peak = peak_mib()
+    if peak is not None:
+        note(f"peak memory {peak / 1024:.2f} GiB")
     return 0
 
 

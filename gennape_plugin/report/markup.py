@@ -46,11 +46,11 @@ def table(
     )
 
 
-def bar(share: float, kind: str = "") -> str:
+def bar(share: float) -> str:
     """A bar that fills ``share`` of its cell; the number stands beside it."""
     width = 100 * min(max(share, 0.0), 1.0)
     return (
-        f'<span class="track" aria-hidden="true"><span class="bar {kind}" '
+        f'<span class="track" aria-hidden="true"><span class="bar" '
         f'style="width:{width:.1f}%"></span></span>'
     )
 

@@ -38,9 +38,9 @@ def prediction_section(p: Prediction, basis: str) -> str:
         accuracy += f" ± {p.accuracy_std:.2f} (standard deviation among members)"
     else:
         accuracy += " (extrapolated: do not rely on it)"
-    interval = getattr(p, "interval", None)
-    if interval is not None:
-        accuracy += f"<br>90 % interval {interval[0]:.1f} to {interval[1]:.1f} %"
+    if p.interval is not None:
+        low, high = p.interval
+        accuracy += f"<br>90 % interval {low:.1f} to {high:.1f} %"
     familiar = "like the training graphs" if p.familiar else "unlike the training graphs"
     facts = [
         ("Score", f'<b class="score">{p.score:+.3f}</b> {text(_BASIS.get(basis, basis))}'),

@@ -15,12 +15,14 @@ _MAX_DOTS = 3000  # scored networks that are drawn
 def trade_off(
     start: Candidate, front: Sequence[Candidate], scored: Sequence[Scores], title: str
 ) -> str:
-    """FLOPs against quality: every scored network, the front, and the start.
+    """FLOPs against quality: the scored networks that kept the constraints, front and start.
 
+    Of more than some thousand networks a sample is drawn, evenly over the search.
     Quality is drawn from half of its range below the start on, so that a few failures do not
     squeeze the rest.
     """
-    dots = [s for s in scored if s.excess <= 0][:_MAX_DOTS]
+    dots = [s for s in scored if s.excess <= 0]
+    dots = dots[:: -(-len(dots) // _MAX_DOTS) or 1]
     shown = [*dots, *(c.scores for c in front), start.scores]
     xs = [s.flops / 1e9 for s in shown]
     low, high = min(s.quality for s in shown), max(s.quality for s in shown)

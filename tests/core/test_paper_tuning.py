@@ -93,12 +93,6 @@ class TestRepeating:
         for name in TRAINED:
             assert not equal(state(first, name), state(other, name))
 
-    def test_given_embeddings(self, model, store, accuracy):
-        embeddings = model.predict(store).embedding
-        given = tune(model, store, accuracy, embeddings=embeddings)
-        for name, tensor in tune(model, store, accuracy).state_dict().items():
-            torch.testing.assert_close(given.state_dict()[name], tensor, rtol=1e-3, atol=1e-4)
-
     def test_other_graphs_of_the_store_do_not_matter(self, model, store, accuracy):
         alone = tune(model, store.take(ROWS), accuracy, rows=range(len(ROWS)))
         assert equal(state(alone), state(tune(model, store, accuracy)))

@@ -67,7 +67,7 @@ def test_equals_the_plain_computation_on_any_graphs(graphs, layers, convolution)
 def test_it_merges():
     batch = store_of("nasbench101", 12).batch(range(12))
     plan = quotient(batch, 4)
-    sizes = [block.size[1] for block in plan.blocks]
+    sizes = [len(block.own) for block in plan.blocks]
     assert len(batch.kinds) <= sizes[0] <= sizes[-1] < batch.num_nodes / 2
     assert sizes == sorted(sizes)
     assert plan.blocks[0].edges.shape[1] < batch.edges.shape[1] / 2
