@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -67,15 +67,21 @@ class Fitted:
     validation_srcc: float
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """What :func:`train_best` reads of its settings."""
 
     @property
-    def epochs(self) -> int: ...
+    def epochs(self) -> int:
+        """Passes over the training rows."""
+
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Rows a batch."""
+
     @property
-    def cosine(self) -> bool: ...
+    def cosine(self) -> bool:
+        """Whether the learning rate falls to 0 along a cosine."""
 
 
 def train_best(
