@@ -65,8 +65,9 @@ class GennapePredictor:
             weights: Name of shipped weights, or a weights folder.
             scoring: Zero-shot scores of single networks, or ``"population"``: those of
                 :meth:`.Gennape.score_population` within the architectures of
-                :meth:`pre_compute`, or else of one :meth:`query`. The latter uses the other,
-                unlabelled architectures, and cannot answer for one alone.
+                :meth:`pre_compute`, or else of one :meth:`query` (a later one that asks for
+                some of the same is answered alike). The latter uses the other, unlabelled
+                architectures, and cannot answer for one alone.
             fine_tune: Whether :meth:`fit` learns; otherwise it stays zero-shot.
             input_shape: What parsed graphs read that have no native encoding.
             seed: Fixes the fit.
@@ -85,6 +86,7 @@ class GennapePredictor:
         self._fitted: Gennape | None = None
         self._known: dict[str, float] = {}
         self._population: dict[str, float] = {}
+        self._latest: dict[str, float] = {}
 
     def set_ss_type(self, ss_type: str) -> None:
         """Keep the name of the search space."""
@@ -140,10 +142,13 @@ class GennapePredictor:
 
     def _answer(self, graphs: Sequence[ComputeGraph]) -> FloatArray:
         if self._fitted is None and self.scoring == "population":
-            # Scores of two populations mean different things, so a query is answered from one.
-            known = self._population
-            if not all(graph.hash in known for graph in graphs):
-                known = self._ranked(graphs)
+            # Scores of two populations mean different things, so a query is answered from one:
+            # that of pre_compute, the latest query's, or its own.
+            for known in (self._population, self._latest):
+                if all(graph.hash in known for graph in graphs):
+                    break
+            else:
+                known = self._latest = self._ranked(graphs)
             return np.array([known[graph.hash] for graph in graphs])
         missing = {graph.hash: graph for graph in graphs if graph.hash not in self._known}
         if missing:

@@ -187,8 +187,6 @@ class TestRefusals:
             ({"rows": [*ROWS[1:], ROWS[1]]}, "repeat"),
             ({"names": ["cl"]}, "no member cl"),
             ({"epochs": 0}, "0 epochs"),
-            ({"embeddings": torch.zeros(12, 65)}, r"the store needs \(30, 65\)"),
-            ({"embeddings": torch.zeros(30, 64)}, r"the store needs \(30, 65\)"),
         ],
     )
     def test_arguments(self, model, store, accuracy, changes, message):

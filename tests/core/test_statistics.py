@@ -8,7 +8,9 @@ import pytest
 from gennape_plugin.adapters.families import families
 from gennape_plugin.core.builder import GraphBuilder
 from gennape_plugin.core.graph import ComputeGraph
-from gennape_plugin.core.statistics import STATISTICS, statistics
+from gennape_plugin.core.statistics import STATISTICS, _facts, statistics
+
+from gennape_plugin.testing import renumbered
 
 
 def named(graph: ComputeGraph) -> dict[str, float]:
@@ -87,3 +89,37 @@ def test_a_network_without_layers() -> None:
     assert np.isfinite(statistics(b.build(b.relu(b.input((1, 3, 4, 4)))))).all()
     b = GraphBuilder()
     assert np.isfinite(statistics(b.build(b.linear(b.input((1, 7)), 3)))).all()
+
+
+def test_two_ends_count_alike_in_either_order() -> None:
+    b = GraphBuilder()
+    x = b.conv(b.input((1, 3, 8, 8)), 8, kernel=3)
+    ends = [b.conv(x, channels, kernel=1) for channels in (16, 4)]
+    graph = b.build(*(b.conv(end, 5, kernel=1) for end in ends))
+    others = [renumbered(graph, random.Random(seed)) for seed in range(8)]
+    assert len({other.nodes for other in others}) > 2
+    for other in others:
+        assert other.hash == graph.hash
+        assert named(other)["last_log_channels"] == pytest.approx(log(16))
+        np.testing.assert_allclose(statistics(other), statistics(graph), rtol=1e-12)
+
+
+def test_what_was_measured_before_does_not_matter() -> None:
+    """Equal operations whose channels lie elsewhere: nodes compare equal, statistics differ."""
+
+    def network(dims: tuple[int, ...]) -> ComputeGraph:
+        b = GraphBuilder()
+        x = b.add("permute", (b.input((1, 9, 9)),), dims=dims)
+        return b.build(b.linear(b.relu(x), 9))
+
+    alone = statistics(network((0, 1, 2)))
+    _facts.cache_clear()
+    statistics(network((0, 2, 1)))
+    np.testing.assert_array_equal(statistics(network((0, 1, 2))), alone)
+
+
+def test_operations_on_scalars_can_be_measured() -> None:
+    b = GraphBuilder()
+    x = b.add("input", shape=())
+    y = b.add("relu", (b.add("einsum", (x, x), out_shape=(), equation=",->"),))
+    assert np.isfinite(statistics(b.build(y))).all()

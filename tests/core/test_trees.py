@@ -70,3 +70,12 @@ def test_damaged_tables_are_refused(table: str, value: float) -> None:
     getattr(model, table)[1, 1 if table == "left" else 0] = value
     with pytest.raises(InvalidInputError, match="leads nowhere"):
         model.check(4)
+
+
+def test_a_walk_that_would_not_end_is_refused() -> None:
+    model = BoostedTrees(1, 3)
+    model.left[0, 0] = model.right[0, 0] = 1  # to a row of zeros, which leads back to the root
+    with pytest.raises(InvalidInputError, match="leads out of its table"):
+        model.check(4)
+    with pytest.raises(InvalidInputError, match="trees without nodes"):
+        BoostedTrees(2, 0).check(4)

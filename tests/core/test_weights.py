@@ -13,6 +13,7 @@ from gennape_plugin.core.errors import WeightsError
 from gennape_plugin.core.weights import (
     CARD_FILE,
     WEIGHTS_FILE,
+    fingerprint,
     load_model,
     read_card,
     save_model,
@@ -55,6 +56,25 @@ def change_tensors(folder, change):
 
 
 class TestRoundTrip:
+    def test_a_failed_save_leaves_the_old_weights(self, folder, monkeypatch):
+        before = read_card(folder)
+
+        def fail(card):
+            raise OSError("no space left")
+
+        monkeypatch.setattr(module, "_json", fail)
+        with pytest.raises(OSError, match="no space"):
+            save_model(small_model(seed=1), folder, CARD)
+        assert load_model(folder)[1] == before
+        assert {file.name for file in folder.iterdir()} == {CARD_FILE, WEIGHTS_FILE}
+
+    def test_fingerprints_tell_models_apart(self, saved):
+        model, _ = load_model(saved)
+        assert fingerprint(model) == fingerprint(load_model(saved)[0])
+        found = fingerprint(model)
+        model.ranker.size_reference[0] += 1
+        assert fingerprint(model) != found
+
     def test_equal_outputs(self, saved):
         with UnchangedRng():
             model, card = load_model(saved)

@@ -216,6 +216,15 @@ class TestNASBench201:
         values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert values["results"]["conv count"]["srcc"]["mean"] is None
 
+    def test_undefined_over_several_models(self, tmp_path):
+        rng, space = random.Random(0), family("nasbench201")
+        rows = [{"arch_str": str(space.sample(rng)), TARGET: 90.0} for _ in range(24)]
+        path = write_rows(tmp_path / "labels.jsonl", rows)
+        models = [small_model(), small_model(seed=1)]
+        found = evaluate(models, path, family_name="nasbench201", resamples=5)
+        assert isnan(found.results["population"]["srcc"]["sd"])
+        assert "nan" in str(found)
+
 
 class TestNASBench101:
     @pytest.mark.parametrize(

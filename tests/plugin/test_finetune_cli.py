@@ -89,3 +89,20 @@ def test_population_ranking_from_the_shell(capsys) -> None:
     assert "normal score among these networks" in capsys.readouterr().out
     assert main(["rank", *networks, "--input", "3x32x32", "--mode", "paper"]) == 2
     assert "add --population" in capsys.readouterr().err
+
+
+def test_rows_that_no_network_can_be_made_of_are_left_out(tmp_path, capsys) -> None:
+    """As every other command does with the published labels of OFA-ResNet50."""
+    rng, found = random.Random(0), []
+    for i in range(8):
+        row: dict[str, Any] = {"w": [rng.randrange(3) for _ in range(6)], "d": [2] * 5}
+        row |= {"e": [rng.choice((0.2, 0.25, 0.35)) for _ in range(18)]}
+        found.append({**row, "imagenet_top1_surrogate": 70.0 + i})
+    found.append({**found[0], "w": [None, *found[0]["w"][1:]]})
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    assert main(
+        ["finetune", "--family", "ofa_resnet50", "--labels", str(path), "--column",
+         "imagenet_top1_surrogate", "--out", str(tmp_path / "out")]
+    ) == 0  # fmt: skip
+    assert "8 labels of" in capsys.readouterr().out

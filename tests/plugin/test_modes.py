@@ -1,6 +1,7 @@
 """Population scores and fine-tuning, as a person calls them."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from gennape_plugin.core.metrics import srcc as srcc_of
 from small_models import UnchangedRng, graphs_of
 
 from gennape_plugin import Gennape
+from gennape_plugin.hooks import hookimpl, plugins
 
 CELLS = graphs_of("nasbench201", 40)
 
@@ -51,6 +53,24 @@ class TestPopulation:
         scores = [p.score for p in estimator.score_population(CELLS, mode="paper")]
         assert all(0 < score < 1 for score in scores)
         assert scores != [p.score for p in estimator.score_population(CELLS)]
+
+    def test_graphs_are_kept_for_observers_only(self, estimator: Gennape) -> None:
+        named = [(graph.name, graph) for graph in CELLS[:4]]
+        assert [n.graph for n in estimator.read(named).networks] == [None] * 4
+        seen: list[Any] = []
+
+        class Observer:
+            @hookimpl
+            def gennape_scored(self, graphs: Any) -> None:
+                seen.extend(graphs)
+
+        observer = Observer()
+        plugins().register(observer)
+        try:
+            estimator.score_population(CELLS[:4])
+        finally:
+            plugins().unregister(observer)
+        assert seen == list(CELLS[:4])
 
     def test_refusals(self, estimator: Gennape) -> None:
         with pytest.raises(InvalidInputError, match="empty population"):
@@ -137,6 +157,12 @@ def test_the_papers_protocol(estimator: Gennape, tmp_path) -> None:
     assert weights is not None
     assert sum(weights.values()) == pytest.approx(1)
     ranked = again.score_population(CELLS, mode="paper")
+    # Regressions of an earlier tuning would speak of its labels, under this one's name.
+    both = estimator.fine_tune(CELLS[8:20], accuracies()[8:20]).fine_tune(
+        CELLS[:8], accuracies(8), mode="paper"
+    )
+    assert both.model.few_shot is None
+    assert both.score(CELLS[30]).unit == estimator.score(CELLS[30]).unit
     zero_shot = estimator.score_population(CELLS, mode="paper")
     assert srcc([p.score for p in ranked[8:]], accuracies()[8:]) > srcc(
         [p.score for p in zero_shot[8:]], accuracies()[8:]

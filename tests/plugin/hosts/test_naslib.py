@@ -56,6 +56,11 @@ def test_population_scores_use_the_population() -> None:
     assert predictor.query(GRAPHS[3:4])[0] == found[3]
     with pytest.raises(InvalidInputError, match="a population of one"):
         GennapePredictor(scoring="population").query(GRAPHS[:1])
+    # Other networks are another population: nothing of the first one's scores is mixed in.
+    fresh = GennapePredictor(scoring="population").query(GRAPHS[2:])
+    predictor = GennapePredictor(scoring="population")
+    predictor.query(GRAPHS[:6])
+    np.testing.assert_array_equal(predictor.query(GRAPHS[2:]), fresh)
     ahead = GennapePredictor(scoring="population")
     ahead.pre_compute(GRAPHS[:4], GRAPHS[4:])
     np.testing.assert_allclose(ahead.query(GRAPHS[5:6]), found[5:6])

@@ -146,6 +146,23 @@ def test_tuned_weights_search_by_their_labels(shipped: Gennape) -> None:
     assert all(c.scores.excess == 0 for c in found.front)
 
 
+def test_a_folder_goes_on_with_the_same_tuned_weights_only(
+    shipped: Gennape, tmp_path: Path
+) -> None:
+    graphs = [plain(), *(family("nasbench101").graph(family("nasbench101").sample(random.Random(i)))
+                         for i in range(7))]  # fmt: skip
+    one = shipped.fine_tune(graphs, [90.0 - i for i in range(8)])
+    two = shipped.fine_tune(graphs, [60.0 + i for i in range(8)])
+    config = SearchConfig(iterations=1, population=4)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json.partial").write_text("{")  # of a run that was killed at once
+    search(one, plain(), config, folder=folder)
+    search(one, plain(), replace(config, iterations=2), folder=folder)
+    with pytest.raises(InvalidInputError, match="holds a search with "):
+        search(two, plain(), config, folder=folder)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

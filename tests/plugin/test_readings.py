@@ -1,0 +1,39 @@
+"""Predictions made of readings."""
+
+import random
+
+import pytest
+
+from gennape_plugin import Gennape
+from gennape_plugin.families import family
+
+SPACE = family("nasbench201")
+CELLS = [SPACE.graph(SPACE.sample(random.Random(i))) for i in range(8)]
+
+
+@pytest.fixture(scope="module")
+def tuned() -> Gennape:
+    return Gennape.from_pretrained().fine_tune(CELLS, [70.0 + i for i in range(8)], dataset="mine")
+
+
+def test_the_card_says_the_data_set_and_the_model_how_many_labels(tuned: Gennape) -> None:
+    found = tuned.score(CELLS[0])
+    assert (found.dataset, found.unit) == ("mine", "accuracy on the 8 labels' scale")
+
+
+@pytest.mark.parametrize("entry", [{"mode": "x"}, 5, None, []])
+def test_a_damaged_card_loses_the_name_only(tuned: Gennape, entry: object) -> None:
+    damaged = Gennape(tuned.model, {**tuned.card, "fine_tuned": entry})
+    one, two = damaged.score(CELLS[0]), tuned.score(CELLS[0])
+    assert (one.score, one.unit, one.dataset) == (two.score, two.unit, "")
+
+
+def test_scores_of_ones_own(tuned: Gennape) -> None:
+    readings = tuned.read([(graph.name, graph) for graph in CELLS])
+    size = tuned.model.score_on("size", readings.outputs)
+    found = tuned.predictions(readings, size, "size")
+    assert [p.score for p in found] == size.tolist()
+    assert {p.basis for p in found} == {"size"}
+    assert [p.score for p in tuned.predictions(readings)] == [
+        p.score for p in tuned.score_many(CELLS)
+    ]
