@@ -75,7 +75,9 @@ class Gennape:
         """Predict one network.
 
         Args:
-            architecture: An ``nn.Module``, a :class:`ComputeGraph` or a graph's ``.json`` file.
+            architecture: An ``nn.Module``, an exported program, an ONNX model, a
+                :class:`ComputeGraph`, the path of a network's file, an encoding such as
+                ``"nasbench201:..."``, or whatever a plugin reads.
             input_shape: What a module reads, without the batch axis: ``(3, 32, 32)``.
             inputs: Example inputs of a module instead: a tensor, or a tuple of arguments.
             kwargs: Keyword arguments of its forward, as examples.
