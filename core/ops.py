@@ -205,7 +205,7 @@ def _ops() -> dict[str, OpDef]:
         eps=None,
     )
     op("local_response_norm", "BatchNorm", exact=False, size=REQUIRED)
-    op("normalize", "BatchNorm", exact=False, p=2.0, dim=1)
+    op("normalize", "BatchNorm", exact=False, p=2.0, dim=1, eps=1e-12)
 
     # -- activations -----------------------------------------------------------------
     op("relu", "ReLU")

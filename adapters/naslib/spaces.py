@@ -76,8 +76,11 @@ def _micro(numbers: Any) -> object:
 
 
 def _macro(numbers: Any) -> object:
-    """Digits, padded with zeros."""
-    return [number for number in numbers if number]
+    """Digits, padded with zeros at the end."""
+    found = list(numbers)
+    while found and not found[-1]:
+        found.pop()
+    return found
 
 
 #: By ``get_type()``: the family, and what turns a hash into the family's encoding.

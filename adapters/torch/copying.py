@@ -10,6 +10,7 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -197,33 +198,44 @@ class ModuleCopier:
         return value if all(a is b for a, b in zip(made, value, strict=True)) else made
 
     def _function(self, value: types.FunctionType) -> types.FunctionType:
-        """A function; one that closes over a module or a tensor closes over its copy."""
+        """A function; one that closes over something closes over a copy of it.
+
+        A cell that several functions share is copied once, so they still share it.
+        """
         cells = value.__closure__
         if not cells:
             return value
-        made_cells, changed = [], False
-        for cell in cells:
-            try:
-                content = cell.cell_contents
-            except ValueError:  # not filled yet
-                made_cells.append(cell)
-                continue
-            made = self.value(content) if isinstance(content, nn.Module | Tensor) else content
-            changed = changed or made is not content
-            made_cells.append(types.CellType(made))
-        if not changed:
-            return value
-        made_function = types.FunctionType(
+        made = types.FunctionType(
             value.__code__,
             value.__globals__,
             value.__name__,
             value.__defaults__,
-            tuple(made_cells),
+            tuple([self._cell(cell) for cell in cells]),
         )
-        made_function.__kwdefaults__ = value.__kwdefaults__
-        made_function.__dict__.update(value.__dict__)
-        self._memo[id(value)] = made_function
-        return made_function
+        # Known before the cells are filled: a function may close over itself.
+        self._memo[id(value)] = made
+        made.__kwdefaults__ = value.__kwdefaults__
+        made.__dict__.update(value.__dict__)
+        for cell in cells:
+            self._fill(cell)
+        return made
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        made: types.CellType = self._memo.setdefault(id(cell), types.CellType())
+        self._alive.append(cell)
+        return made
+
+    def _fill(self, cell: types.CellType) -> None:
+        made = self._memo[id(cell)]
+        with suppress(ValueError):  # of either: not filled yet
+            content = cell.cell_contents
+            try:
+                _ = made.cell_contents  # another function has filled it
+            except ValueError:
+                known = isinstance(content, nn.Module | Tensor) or type(content) in _MAKERS
+                made.cell_contents = content
+                if known:
+                    made.cell_contents = self.value(content)
 
     def _method(self, value: types.MethodType) -> types.MethodType:
         return types.MethodType(self.value(value.__func__), self.value(value.__self__))

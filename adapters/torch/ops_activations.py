@@ -67,7 +67,9 @@ def shrink(r: Recorder, call: Call, input: Tensor, lambd: float = 0.5) -> Any:
 def softplus(
     r: Recorder, call: Call, input: Tensor, beta: float = 1.0, threshold: float = 20.0
 ) -> Any:
-    """``log(1 + exp(beta x)) / beta``."""
+    """``log(1 + exp(beta x)) / beta``, straight from the usual threshold on."""
+    if threshold != 20:
+        return r.opaque(call, call.run())
     return activation(r, call, "softplus", input, alpha=float(beta))
 
 
@@ -151,7 +153,9 @@ def rrelu(
 
 @handles("prelu")
 def prelu(r: Recorder, call: Call, input: Tensor, weight: Tensor) -> Any:
-    """Leaky ReLU with learned slopes."""
+    """Leaky ReLU with learned slopes; another operation where they are not."""
+    if not r.is_learned(weight):
+        return r.opaque(call, call.run())
     attrs: dict[str, AttrValue] = {"parameters": weight.numel()}
     fits = weight.numel() == 1 or (input.ndim > 1 and weight.numel() == input.shape[1])
     return r.apply(call, "prelu", (input,), attrs, weight=weight, fits=fits)

@@ -91,6 +91,8 @@ def elu(
 @handles("aten._prelu_kernel")
 def prelu_kernel(r: Recorder, call: Call, input: Tensor, weight: Tensor) -> Any:
     """Leaky ReLU with learned slopes, already in the shape of the input."""
+    if not r.is_learned(weight):
+        return r.opaque(call, call.run())
     attrs: dict[str, AttrValue] = {"parameters": weight.numel()}
     return r.apply(call, "prelu", (input,), attrs, weight=weight, fits=False)
 

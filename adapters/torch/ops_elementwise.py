@@ -152,8 +152,10 @@ _OTHER_NAMES: Final = {
 
 def _unary(function: str, *, same_type: bool) -> None:
     @handles(f"{function} {function}_ {_OTHER_NAMES.get(function, '')}")
-    def handler(r: Recorder, call: Call, input: Tensor, *_: Any, **__: Any) -> Any:
-        attrs: dict[str, AttrValue] = {"function": function}
+    def handler(r: Recorder, call: Call, input: Tensor, *options: Any, **named: Any) -> Any:
+        # Under another name, it is not rebuilt as the plain function.
+        plain = not any((*options, *named.values()))
+        attrs: dict[str, AttrValue] = {"function": function if plain else f"{function}, options"}
         fits = same_type and input.is_floating_point()
         return r.apply(call, "unary", (input,), attrs, fits=fits)
 

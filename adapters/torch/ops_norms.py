@@ -43,7 +43,7 @@ def batch_norm(
     """Batch normalisation."""
     shape = input.shape
     size = (shape[1],) if len(shape) > 1 else ()
-    attrs: dict[str, AttrValue] = {"affine": weight is not None, "eps": float(eps)}
+    attrs: dict[str, AttrValue] = {"affine": r.is_learned(weight), "eps": float(eps)}
     return _norm(
         r, call, "batch_norm", input, size, (weight, bias, running_mean, running_var), attrs
     )
@@ -83,7 +83,7 @@ def instance_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Instance normalisation."""
-    attrs: dict[str, AttrValue] = {"affine": weight is not None, "eps": float(eps)}
+    attrs: dict[str, AttrValue] = {"affine": r.is_learned(weight), "eps": float(eps)}
     size = tuple(input.shape[1:2])
     return _norm(r, call, "instance_norm", input, size, (weight, bias), attrs)
 
@@ -102,8 +102,8 @@ def group_norm(
     """Group normalisation."""
     attrs: dict[str, AttrValue] = {
         "groups": num_groups,
-        "affine": weight is not None,
-        "bias": bias is not None or weight is None,
+        "affine": r.is_learned(weight),
+        "bias": r.is_learned(bias) or not r.is_learned(weight),
         "eps": float(eps),
     }
     size = tuple(input.shape[1:2]) if input.ndim > 1 and not input.shape[1] % num_groups else ()
@@ -125,8 +125,8 @@ def layer_norm(
     size = tuple(normalized_shape)
     attrs: dict[str, AttrValue] = {
         "shape": size,
-        "affine": weight is not None,
-        "bias": bias is not None or weight is None,
+        "affine": r.is_learned(weight),
+        "bias": r.is_learned(bias) or not r.is_learned(weight),
         "eps": float(eps),
     }
     if tuple(input.shape[-len(size) :]) != size:
@@ -145,7 +145,7 @@ def rms_norm(
 ) -> Any:
     """Root-mean-square normalisation over the last axes."""
     size = tuple(normalized_shape)
-    attrs: dict[str, AttrValue] = {"shape": size, "affine": weight is not None, "eps": eps}
+    attrs: dict[str, AttrValue] = {"shape": size, "affine": r.is_learned(weight), "eps": eps}
     if tuple(input.shape[-len(size) :]) != size:
         return call.run()
     return _norm(r, call, "rms_norm", input, size, (weight,), attrs)
@@ -171,5 +171,5 @@ def normalize(
     """Division by the norm along one axis."""
     if not isinstance(dim, int):
         return r.opaque(call, call.run())
-    attrs: dict[str, AttrValue] = {"p": float(p), "dim": dim % input.ndim}
+    attrs: dict[str, AttrValue] = {"p": float(p), "dim": dim % input.ndim, "eps": eps}
     return r.apply(call, "normalize", (input,), attrs)

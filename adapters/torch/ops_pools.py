@@ -1,5 +1,6 @@
 """Handlers of pools and of resampling."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gennape_plugin.core.ops import AttrValue
@@ -12,7 +13,7 @@ from .registry import handles
 
 
 def _windows(
-    input: Tensor, rank: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool
+    rank: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool
 ) -> dict[str, AttrValue]:
     size = sizes(kernel, rank)
     given = stride is not None and stride != () and stride != []
@@ -37,7 +38,7 @@ def _max_pool(rank: int) -> None:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        attrs = _windows(input, rank, kernel_size, stride, padding, ceil_mode)
+        attrs = _windows(rank, kernel_size, stride, padding, ceil_mode)
         attrs["dilation"] = sizes(dilation, rank)
         if return_indices or "indices" in call.name:
             return r.apply_several(call, "max_pool", input, attrs)
@@ -57,7 +58,9 @@ def _avg_pool(rank: int) -> None:
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Any:
-        attrs = _windows(input, rank, kernel_size, stride, padding, ceil_mode)
+        if divisor_override is not None:
+            return r.opaque(call, call.run())
+        attrs = _windows(rank, kernel_size, stride, padding, ceil_mode)
         attrs["count_include_pad"] = bool(count_include_pad)
         return r.apply(call, "avg_pool", (input,), attrs)
 
@@ -103,6 +106,12 @@ for _rank in (1, 2, 3):
     _lp_pool(_rank)
 
 
+def _factors(given: Any, rank: int) -> tuple[float, ...]:
+    if given is None:
+        return ()
+    return tuple(map(float, given)) if isinstance(given, Sequence) else (float(given),) * rank
+
+
 @handles("F.interpolate F.upsample")
 def interpolate(
     r: Recorder,
@@ -112,16 +121,29 @@ def interpolate(
     scale_factor: Any = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
-    *_: Any,
-    **__: Any,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Any:
-    """Resampling to another size, which is read off the result."""
+    """Resampling to another size, which is read off the result.
+
+    A size says less than a factor that leads to a fraction of a pixel, and than smoothing: they
+    are a part of the mode's name, which then is none that is rebuilt.
+    """
     node = r.node(input)
     out = call.run()
     if node is None:
         return out
     if out is input or tuple(out.shape) == tuple(input.shape):
         return r.alias(out, input)
+    factors = _factors(scale_factor, input.ndim - 2)
+    exact = all(
+        n * factor == m
+        for n, m, factor in zip(input.shape[2:], out.shape[2:], factors, strict=False)
+    )
+    if antialias:
+        mode += ", antialiased"
+    if not exact and not recompute_scale_factor:
+        mode += ", scaled"
     attrs: dict[str, AttrValue] = {
         "size": tuple(out.shape[2:]),
         "mode": mode,

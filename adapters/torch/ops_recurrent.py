@@ -79,6 +79,8 @@ def _record(
 
     ``time`` is the axis of steps, if there is one.
     """
+    if not all(r.is_learned(w) for w in weights if isinstance(w, Tensor)):
+        return r.opaque(call, call.run())
     nodes = tuple(node for t in operands if (node := r.node(t)) is not None)
     outs = call.run() if time is None or not r.on_meta else _one_step(call, operands[0], time)
     if not nodes:

@@ -12,7 +12,7 @@ from .recorder import Recorder
 from .registry import handles
 
 _REDUCTIONS: Final = {
-    "sum": "sum nansum",
+    "sum": "sum",
     "prod": "prod",
     "max": "amax",
     "min": "amin",
@@ -35,7 +35,7 @@ def axes_of(dim: Any, rank: int) -> tuple[int, ...]:
     return tuple(sorted(axis % rank for axis in axes)) if rank else ()
 
 
-@handles("mean nanmean")
+@handles("mean")
 def mean(
     r: Recorder,
     call: Call,

@@ -1,10 +1,11 @@
 """Handlers of convolutions, linear layers and embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gennape_plugin.core.ops import AttrValue
 from torch import Tensor
+from torch.nn import functional as F
 
 from .calls import Call
 from .recorder import Recorder
@@ -45,11 +46,14 @@ def conv(
     groups: int = 1,
 ) -> Any:
     """A convolution; one whose kernel is not learned reads the kernel too."""
-    if r.depends(bias):
-        return r.opaque(call, call.run())
     shape = weight.shape
     kernel = tuple(shape[2:])
     rank = len(kernel)
+    if r.depends(bias):
+        plain = getattr(F, f"conv{rank}d")
+        return r.expand(
+            _biased, plain, bias, rank, input, weight, stride, padding, dilation, groups
+        )
     learned = r.is_learned(weight)
     spread = sizes(dilation, rank)
     return r.apply(
@@ -63,7 +67,7 @@ def conv(
             "padding": _conv_padding(padding, kernel, spread),
             "dilation": spread,
             "groups": groups,
-            "bias": bias is not None,
+            "bias": r.is_learned(bias),
         },
         weight=weight if learned else None,
         fits=(
@@ -73,6 +77,18 @@ def conv(
             and _fits(bias, shape[0], input)
         ),
     )
+
+
+def _biased(
+    function: Callable[..., Tensor],
+    bias: Tensor,
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    *rest: Any,
+) -> Tensor:
+    """A convolution and, apart from it, the addition of a bias that depends on an input."""
+    return function(input, weight, None, *rest) + bias.view(-1, *[1] * rank)
 
 
 @handles("torch.conv_transpose1d torch.conv_transpose2d torch.conv_transpose3d")
@@ -89,10 +105,13 @@ def conv_transpose(
     dilation: Any = 1,
 ) -> Any:
     """A transposed convolution; its weight is ``(channels in, channels out / groups, ...)``."""
-    if r.depends(bias):
-        return r.opaque(call, call.run())
     kernel = tuple(weight.shape[2:])
     rank = len(kernel)
+    if r.depends(bias):
+        rest = (stride, padding, output_padding, groups, dilation)
+        return r.expand(
+            _biased, getattr(F, f"conv_transpose{rank}d"), bias, rank, input, weight, *rest
+        )
     learned = r.is_learned(weight)
     return r.apply(
         call,
@@ -106,7 +125,7 @@ def conv_transpose(
             "output_padding": sizes(output_padding, rank),
             "dilation": sizes(dilation, rank),
             "groups": groups,
-            "bias": bias is not None,
+            "bias": r.is_learned(bias),
         },
         weight=weight if learned else None,
         fits=False,
@@ -125,7 +144,7 @@ def linear(
         call,
         "linear",
         (input,),
-        {"features": features, "bias": bias is not None},
+        {"features": features, "bias": r.is_learned(bias)},
         weight=weight,
         fits=(
             input.ndim > 0
@@ -150,8 +169,10 @@ def bilinear(
     weight: Tensor,
     bias: Tensor | None = None,
 ) -> Any:
-    """A bilinear layer."""
-    attrs: dict[str, AttrValue] = {"features": weight.shape[0], "bias": bias is not None}
+    """A bilinear layer; another operation where its weights are not learned."""
+    if not r.is_learned(weight) or r.depends(bias):
+        return r.opaque(call, call.run())
+    attrs: dict[str, AttrValue] = {"features": weight.shape[0], "bias": r.is_learned(bias)}
     return r.apply(call, "bilinear", (input1, input2), attrs, weight=weight, fits=False)
 
 
@@ -159,7 +180,12 @@ def bilinear(
 def embedding(
     r: Recorder, call: Call, input: Tensor, weight: Tensor, *_: Any, mode: Any = None, **__: Any
 ) -> Any:
-    """A table of vectors, one for each entry or, with a mode, for each bag of entries."""
+    """A table of vectors, one for each entry or, with a mode, for each bag of entries.
+
+    Looking up what is not learned is another operation.
+    """
+    if not r.is_learned(weight):
+        return r.opaque(call, call.run())
     attrs: dict[str, AttrValue] = {
         "entries": weight.shape[0],
         "features": weight.shape[1],
@@ -187,8 +213,12 @@ def embedding_bag(
     norm_type: float = 2,
     scale_grad_by_freq: bool = False,
     mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
     *_: Any,
     **__: Any,
 ) -> Any:
-    """A table whose vectors are summed or averaged over each bag."""
+    """A table whose vectors are summed or averaged over each bag, without weights of their own."""
+    if per_sample_weights is not None:
+        return r.opaque(call, call.run())
     return embedding(r, call, input, weight, mode=mode)

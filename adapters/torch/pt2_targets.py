@@ -8,18 +8,40 @@ from typing import Any, Final
 import torch
 from gennape_plugin.core.errors import CaptureError
 
+_MAX_BITS: Final = 64
+
+
+def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of numbers (or tensors): texts would be repeated, and products grow for ever."""
+
+    def call(*args: Any) -> Any:
+        for value in args:
+            if not isinstance(value, _NUMERIC):
+                raise ValueError(f"it takes numbers, not {type(value).__name__}")
+        result = function(*args)
+        if isinstance(result, int) and result.bit_length() > _MAX_BITS:
+            raise ValueError(f"its result has {result.bit_length()} bits")
+        return result
+
+    return call
+
+
+_NUMERIC: Final = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool, torch.Tensor)
 #: Functions of plain numbers.
 _NUMBERS: Final[dict[str, Callable[..., Any]]] = {
-    **{
-        f"_operator.{name}": getattr(operator, name)
-        for name in "add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_".split()
-    },
-    **{f"math.{name}": getattr(math, name) for name in "ceil floor trunc sqrt".split()},
-    "torch.sym_int": int,
-    "torch.sym_float": float,
-    "torch.sym_max": max,
-    "torch.sym_min": min,
-    "torch.sym_not": operator.not_,
+    name: _bounded(function)
+    for name, function in {
+        **{
+            f"_operator.{name}": getattr(operator, name)
+            for name in "add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_".split()
+        },
+        **{f"math.{name}": getattr(math, name) for name in "ceil floor trunc sqrt".split()},
+        "torch.sym_int": int,
+        "torch.sym_float": float,
+        "torch.sym_max": max,
+        "torch.sym_min": min,
+        "torch.sym_not": operator.not_,
+    }.items()
 }
 #: Texts that operators take; one that takes another is refused (``aten.from_file`` takes the
 #: name of a file and opens it).
@@ -27,12 +49,22 @@ _TEXTS: Final = frozenset(
     "approximate mode reduce padding padding_mode pad_mode rounding_mode equation indexing ord "
     "norm side UPLO assert_msg msg".split()
 )
-#: Operators that cut a tensor to pieces whose number their arguments decide on.
+#: Operators that cut a tensor to pieces of a size that an argument decides on (or of 1) ...
 _CUTS: Final = {
     "split": "split_size",
     "unsafe_split": "split_size",
+    "split_copy": "split_size",
     "unbind": "",
     "unbind_copy": "",
+}
+#: ... or to as many pieces as it says.
+_COUNTED_CUTS: Final = {
+    "chunk": "chunks",
+    "unsafe_chunk": "chunks",
+    "tensor_split": "sections",
+    "hsplit": "sections",
+    "vsplit": "sections",
+    "dsplit": "sections",
 }
 _MAX_PIECES: Final = 100_000
 
@@ -52,7 +84,8 @@ def target_of(name: str) -> tuple[Callable[..., Any], torch._ops.OpOverload | No
             arguments = overload._schema.arguments
             texts = {a.name for a in arguments if "str" in str(a.type)}
             if not texts - _TEXTS:
-                return _limited(overload) if parts[3] in _CUTS else overload, overload
+                cuts = parts[3] in _CUTS or parts[3] in _COUNTED_CUTS
+                return _limited(overload) if cuts else overload, overload
     raise CaptureError(
         f"the file calls {name[:80]!r}, and only operators of this torch's own ATen library are "
         "read from files: load it yourself with torch.export.load if you trust the file, and give "
@@ -63,10 +96,16 @@ def target_of(name: str) -> tuple[Callable[..., Any], torch._ops.OpOverload | No
 def _limited(overload: torch._ops.OpOverload) -> Callable[..., Any]:
     """An operator that cuts a tensor to pieces, but not to millions of them."""
     names = [argument.name for argument in overload._schema.arguments]
-    size_name = _CUTS[overload._schema.name.partition("::")[2]]
+    name = overload._schema.name.partition("::")[2]
+    size_name, count_name = _CUTS.get(name, ""), _COUNTED_CUTS.get(name)
 
     def cut(*args: Any, **kwargs: Any) -> Any:
         given = {**dict(zip(names, args, strict=False)), **kwargs}
+        if count_name is not None:
+            pieces = given.get(count_name)
+            if isinstance(pieces, int) and pieces > _MAX_PIECES:
+                raise ValueError(f"it cuts a tensor into {pieces} pieces")
+            return overload(*args, **kwargs)
         each = given.get(size_name, 1)
         length = given[names[0]].shape[given.get("dim", 0)]
         if isinstance(each, int) and length > _MAX_PIECES * max(each, 1):

@@ -224,4 +224,5 @@ def local_response_norm(site: Site) -> Built:
 @rule("normalize")
 def normalize(site: Site) -> Built:
     """Division by the norm along one axis."""
-    return called("F.normalize", X, p=site["p"], dim=site["dim"])
+    rest = {} if site["eps"] == 1e-12 else {"eps": site["eps"]}
+    return called("F.normalize", X, p=site["p"], dim=site["dim"], **rest)

@@ -1,5 +1,6 @@
 """A graph as Python source that imports torch and nothing else."""
 
+import builtins
 import keyword
 from typing import Final
 
@@ -13,6 +14,7 @@ from .module import input_names
 from .text import WIDTH, Group, laid_out
 from .tree import Network, Tie
 
+_IMPORTED: Final = frozenset({"torch", "nn", "F", "Tensor"})
 _MAX_USES: Final = 3  # named in a class's docstring
 
 
@@ -30,11 +32,16 @@ def to_source(graph: ComputeGraph, class_name: str = "Net") -> str:
 
     Raises:
         RebuildError: if the graph does not describe one of its operations fully.
-        InvalidInputError: if ``class_name`` is no identifier.
+        InvalidInputError: if ``class_name`` is no identifier, or one that the source needs.
     """
     if not class_name.isidentifier() or keyword.iskeyword(class_name) or not class_name.isascii():
         raise InvalidInputError(
             f"class_name is {class_name!r:.80}: give a Python identifier, such as 'Net'"
+        )
+    if class_name in _IMPORTED or class_name in dir(builtins):
+        raise InvalidInputError(
+            f"class_name is {class_name!r}, which the source needs for itself: give another, "
+            "such as 'Net'"
         )
     network = network_of(graph)
     classes, init = classes_of(network.root, class_name)

@@ -35,8 +35,8 @@ class LocalSearch:
     """The paper's local search: the top k by predicted accuracy and FLOPs.
 
     The paper does not say how the two are combined. Here a candidate that none beats in all
-    objectives goes before others; among equals the better quality counts. All are changed
-    equally often.
+    objectives goes before others; among equals the better quality counts. All are changed in
+    turn.
     """
 
     name: ClassVar = "local"
@@ -44,13 +44,14 @@ class LocalSearch:
     def survivors(
         self, pool: Sequence[Candidate], size: int, goal: Goal, rng: random.Random
     ) -> list[Candidate]:
-        """Valid ones first, then by front, then by quality."""
-        ranks = fronts(np.array([goal.objective(c.scores) for c in pool]))
-        order = sorted(
-            range(len(pool)),
-            key=lambda i: (goal.violation(pool[i].scores), ranks[i], -pool[i].scores.quality),
-        )
-        return [pool[i] for i in order[:size]]
+        """Valid ones by front, then by quality; after them the others, the least violating first."""
+        valid = [c for c in pool if goal.violation(c.scores) <= 0]
+        # Among themselves: what breaks the constraints beats nothing that keeps them.
+        ranks = fronts(np.array([goal.objective(c.scores) for c in valid])) if valid else []
+        found = sorted(zip(ranks, valid, strict=True), key=lambda p: (p[0], -p[1].scores.quality))
+        others = [c for c in pool if goal.violation(c.scores) > 0]
+        others.sort(key=lambda c: (goal.violation(c.scores), -c.scores.quality))
+        return [*(c for _, c in found), *others][:size]
 
     def parents(
         self, population: Sequence[Candidate], count: int, goal: Goal, rng: random.Random

@@ -21,11 +21,15 @@ from .scoring import CAUTION, Scorer
 #: Networks of the front that are drawn: its ends and its middle.
 _DRAWN = 3
 _MAX_CHANGES = 60
+#: By what the score is made of, and whether it is pessimistic.
 _UNITS = {
-    "members": "standard deviations above the average NAS-Bench-101 cell, by the member that "
-    "thinks least of the network",
-    "labels": "predicted accuracy less its deviation, in percent",
-    "size": "a size prior: standard deviations above the average NAS-Bench-101 cell",
+    ("members", True): "standard deviations above the average NAS-Bench-101 cell, by the member "
+    "that thinks least of the network",
+    ("members", False): "standard deviations above the average NAS-Bench-101 cell",
+    ("labels", True): "predicted accuracy less its deviation, in percent",
+    ("labels", False): "predicted accuracy, in percent",
+    ("size", True): "a size prior: standard deviations above the average NAS-Bench-101 cell",
+    ("size", False): "a size prior: standard deviations above the average NAS-Bench-101 cell",
 }
 _KEY = (
     '<p class="dim">Cross: the start. Large dots: the best trade-offs that keep the constraints. '
@@ -100,7 +104,7 @@ def _table(networks: Sequence[tuple[str, Candidate]], scorer: Scorer) -> str:
         "unseen",
         "changes",
     )
-    unit = text(_UNITS[scorer.basis])
+    unit = text(_UNITS[scorer.basis, scorer.cautious])
     return table(f"Start and front. Quality: {unit}", header, rows)
 
 

@@ -15,7 +15,7 @@ _MAX_DOTS = 3000  # scored networks that are drawn
 def trade_off(
     start: Candidate, front: Sequence[Candidate], scored: Sequence[Scores], title: str
 ) -> str:
-    """FLOPs against quality: the scored networks that kept the constraints, front and start.
+    """FLOPs against quality: the networks scored within the known region, front and start.
 
     Of more than some thousand networks a sample is drawn, evenly over the search.
     Quality is drawn from half of its range below the start on, so that a few failures do not

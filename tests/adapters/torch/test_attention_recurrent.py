@@ -178,24 +178,27 @@ def test_factors_by_name() -> None:
     assert captured.graph.macs == 6 * 6 * 6 + 6 * 6 * 4
 
 
+_LAID_OUT: list[tuple[object, ...]] = []  # a global, since what functions close over is copied
+
+
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_long_sequences_cost_no_time(layer: type[nn.Module], batch_first: bool) -> None:
     """Torch would go through every step, 20,000 of them; the results are laid out as its own."""
     net = layer(WIDTH, 6, 2, bidirectional=True, batch_first=batch_first)
-    laid_out: list[tuple[object, ...]] = []
+    _LAID_OUT.clear()
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         out, state = self.rnn(x)
         states = state if isinstance(state, tuple) else (state,)
-        laid_out.append(tuple((t.shape, t.stride(), t.dtype) for t in (out, *states)))
+        _LAID_OUT.append(tuple((t.shape, t.stride(), t.dtype) for t in (out, *states)))
         return out
 
     examples = torch.zeros(2, 5, WIDTH)
     wrapped = Net(forward, rnn=net).eval()
     wrapped(examples)
     capture_module(wrapped, inputs=examples)
-    assert laid_out[0] == laid_out[1]
+    assert _LAID_OUT[0] == _LAID_OUT[1]
     start = time.process_time()
     capture_module(wrapped, inputs=torch.zeros(20_000, 1, WIDTH, device="meta"))
     assert time.process_time() - start < 2

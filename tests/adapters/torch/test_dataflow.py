@@ -273,20 +273,63 @@ def test_a_module_in_training_is_captured_as_in_evaluation() -> None:
     assert [m.training for m in net.modules()] == [True, True, False, True]
 
 
+_SEEN: list[nn.Module] = []  # a global, since what functions close over is copied
+
+
 def test_hooks_run_on_the_copy() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Tanh())
-    seen: list[nn.Module] = []
+    _SEEN.clear()
 
     def hook(module: nn.Module, args: object, output: Tensor) -> Tensor:
-        seen.append(module)
+        _SEEN.append(module)
         return output.relu()
 
     net[0].register_forward_hook(hook)
     net[1].register_forward_pre_hook(lambda module, args: (args[0].sigmoid(),))
     graph = capture_module(net, IMAGE)
     assert [n.op for n in graph.nodes[1:-1]] == ["conv", "relu", "sigmoid", "tanh"]
-    assert seen != []
-    assert all(module is not net[0] for module in seen)
+    assert _SEEN != []
+    assert all(module is not net[0] for module in _SEEN)
+
+
+def test_what_closures_hold_is_copied() -> None:
+    """Modules in containers, the lists that hooks write to, and counters."""
+    norms = {"a": nn.BatchNorm2d(3)}
+    outputs: list[Tensor] = []
+    cache: dict[str, Tensor] = {}
+    count = 0
+
+    class Closures(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = norms["a"]
+
+            def run(x: Tensor) -> Tensor:
+                nonlocal count
+                count += 1
+                cache["last"] = norms["a"](x)
+                return cache["last"]
+
+            def twice(x: Tensor, depth: int = 1) -> Tensor:
+                return twice(run(x), depth - 1) if depth else run(x)
+
+            self.twice = twice
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.twice(x)
+            return y
+
+    net = Closures()
+    net.norm.register_forward_hook(lambda m, i, out: outputs.append(out))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    graph = capture_module(net, IMAGE)
+    assert [n.op for n in graph.nodes[1:-1]] == ["batch_norm"] * 2
+    assert graph.params == 6
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert (outputs, cache, count) == ([], {}, 0)
+    net(torch.ones(2, *IMAGE))
+    assert (len(outputs), list(cache), count) == (2, ["last"], 2)
 
 
 def test_closures_over_the_module_run_on_the_copy() -> None:

@@ -393,18 +393,21 @@ def test_scores_are_the_same_in_other_contexts() -> None:
     assert zero_cost(nn.DataParallel(convnet()), IMAGE, batch_size=8) == expected
 
 
+_SEEN: list["weakref.ref[nn.Module]"] = []  # a global, since what functions close over is copied
+
+
 def test_copies_are_freed() -> None:
-    seen: list[weakref.ref[nn.Module]] = []
+    _SEEN.clear()
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
-        seen.append(weakref.ref(self))
+        _SEEN.append(weakref.ref(self))
         return self.net(x)
 
     net = Net(forward, net=convnet())
     zero_cost(net, IMAGE, names=RUN, batch_size=4)
     gc.collect()
-    assert len(seen) >= len(RUN) - 1
-    assert {ref() for ref in seen} == {None}
+    assert len(_SEEN) >= len(RUN) - 1
+    assert {ref() for ref in _SEEN} == {None}
 
 
 def test_the_seed_decides() -> None:
