@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> list:
 
     config = NasExperimentConfig("sequential", "simplified")
     config.max_trial_number = arguments.models
-    config.experiment_working_directory = arguments.folder
+    if arguments.folder:
+        config.experiment_working_directory = arguments.folder
     # A space of your own: say what its models read.
     evaluator = GennapeEvaluator(input_shape=(3, 32, 32))
     experiment = NasExperiment(Space(), evaluator, Random(seed=0), config=config)

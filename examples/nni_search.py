@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> list:
 
     config = NasExperimentConfig("sequential", "simplified")  # in this process
     config.max_trial_number = arguments.models
-    config.experiment_working_directory = arguments.folder
+    if arguments.folder:
+        config.experiment_working_directory = arguments.folder
     experiment = NasExperiment(space, GennapeEvaluator(arguments.weights), strategy, config=config)
     experiment.run()
 

@@ -50,10 +50,8 @@ def conv(
     kernel = tuple(shape[2:])
     rank = len(kernel)
     if r.depends(bias):
-        plain = getattr(F, f"conv{rank}d")
-        return r.expand(
-            _biased, plain, bias, rank, input, weight, stride, padding, dilation, groups
-        )
+        rest = (stride, padding, dilation, groups)
+        return r.expand(_biased, getattr(F, f"conv{rank}d"), bias, rank, input, weight, *rest)
     learned = r.is_learned(weight)
     spread = sizes(dilation, rank)
     return r.apply(

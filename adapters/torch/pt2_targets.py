@@ -27,14 +27,12 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _NUMERIC: Final = (int, float, torch.SymInt, torch.SymFloat, torch.SymBool, torch.Tensor)
+_OPERATORS: Final = "add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_"
 #: Functions of plain numbers.
 _NUMBERS: Final[dict[str, Callable[..., Any]]] = {
     name: _bounded(function)
     for name, function in {
-        **{
-            f"_operator.{name}": getattr(operator, name)
-            for name in "add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_".split()
-        },
+        **{f"_operator.{name}": getattr(operator, name) for name in _OPERATORS.split()},
         **{f"math.{name}": getattr(math, name) for name in "ceil floor trunc sqrt".split()},
         "torch.sym_int": int,
         "torch.sym_float": float,

@@ -44,7 +44,7 @@ class LocalSearch:
     def survivors(
         self, pool: Sequence[Candidate], size: int, goal: Goal, rng: random.Random
     ) -> list[Candidate]:
-        """Valid ones by front, then by quality; after them the others, the least violating first."""
+        """Valid ones by front, then by quality; after them those that violate the least."""
         valid = [c for c in pool if goal.violation(c.scores) <= 0]
         # Among themselves: what breaks the constraints beats nothing that keeps them.
         ranks = fronts(np.array([goal.objective(c.scores) for c in valid])) if valid else []

@@ -10,5 +10,10 @@ def names_file(architecture: object, ending: str) -> TypeGuard[str | Path]:
 
 
 def file_reference(reference: str, ending: str) -> tuple[str, object] | None:
-    """Command-line text that is such a path, with the file's stem as the name."""
-    return (Path(reference).stem, reference) if names_file(reference, ending) else None
+    """Command-line text that is such a path, with the file's stem as the name.
+
+    ``hf-config:config.json`` is not one: what comes before the colon says who reads it.
+    """
+    if not names_file(reference, ending) or (":" in reference and not Path(reference).exists()):
+        return None
+    return Path(reference).stem, reference
