@@ -35,8 +35,8 @@ def to_graph(
         CaptureError: if the module cannot be captured.
         GraphError: if a file does not hold a valid graph.
     """
-    if isinstance(architecture, ComputeGraph):
-        return architecture
+    if isinstance(architecture, ComputeGraph) and input_shape is inputs is kwargs is None:
+        return architecture  # the usual case, without asking the plugins
     captured = capture_any(architecture, Example(input_shape, inputs, kwargs))
     for text in captured.warnings:
         warnings.warn(f"{_kind(architecture)}: {text}", CaptureWarning, stacklevel=2)
@@ -56,6 +56,10 @@ def named_graphs(
         raise InvalidInputError(
             f"one architecture ({type(architectures).__name__}) where several are expected: "
             "give a list, or call score"
+        )
+    if not isinstance(architectures, Iterable):
+        raise InvalidInputError(
+            f"{type(architectures).__name__} where several architectures are expected: give a list"
         )
     source = iter(architectures)
     while pending := list(islice(source, size)):

@@ -194,8 +194,8 @@ class Gennape:
             InvalidInputError: for another mode, or a seed that no generator takes.
         """
         check_mode(mode)
-        if not 0 <= seed < 1 << 31:
-            raise InvalidInputError(f"seed is {seed}: give one from 0 to {(1 << 31) - 1}")
+        if not isinstance(seed, int) or not 0 <= seed < 1 << 31:
+            raise InvalidInputError(f"seed is {seed!r}: give one from 0 to {(1 << 31) - 1}")
         named = [
             pair for chunk in named_graphs(architectures, input_shape, _BATCH) for pair in chunk
         ]
@@ -234,6 +234,11 @@ class Gennape:
             InvalidInputError: for a name that is taken, or a member that does not give one
                 finite number a graph, different between graphs.
         """
+        if not isinstance(member, Member):
+            raise InvalidInputError(
+                f"{type(member).__name__} is no member: give a subclass of "
+                "gennape_plugin.core.members.Member"
+            )
         if reference is None:
             cells, rng = family("nasbench101"), random.Random(0)
             reference = [cells.graph(cells.sample(rng)) for _ in range(_REFERENCE)]
@@ -241,6 +246,8 @@ class Gennape:
         for chunk in named_graphs(reference, input_shape, _BATCH):
             for _, graph in chunk:
                 store.add(graph)
+        if len(store) < 2:
+            raise InvalidInputError(f"{len(store)} reference networks: give two or more")
         model = copy.deepcopy(self.model)
         model.add_member(name, copy.deepcopy(member), store, in_score=in_score)
         stale = {"calibration", "benchmark", "metrics"} if in_score else set()

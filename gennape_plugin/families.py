@@ -30,7 +30,9 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     space = families().get(name) if colon else None
     if space is None:
         return None
-    return Capture(space.graph(space.parse(_encoding(encoding))), "family")
+    from .sources._shapes import agreed
+
+    return Capture(agreed(space.graph(space.parse(_encoding(encoding))), example), "family")
 
 
 @hookimpl

@@ -153,7 +153,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
+        with opener(path, "rt", encoding="utf-8-sig") as file:
             while line := file.readline(MAX_LINE):
                 number += 1
                 if len(line) >= MAX_LINE:

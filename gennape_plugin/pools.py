@@ -109,6 +109,11 @@ def truth_of(rows: Sequence[Labelled], target: str, *, percent: bool, path: str 
         raise LabelsError(
             f"{path}: {target} never exceeds 1, but percentages are expected: multiply by 100"
         )
+    if percent and not (values.min() >= 0 and values.max() <= 100):
+        raise LabelsError(
+            f"{path}: {target} goes from {values.min():.4g} to {values.max():.4g}, but percentages "
+            "are expected"
+        )
     if not percent and values.max() > 1:
         raise LabelsError(
             f"{path}: {target} reaches {values.max():.4g}, but fractions are expected: "

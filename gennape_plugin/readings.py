@@ -18,6 +18,7 @@ from .calibration import COVERAGE, checked_calibration
 from .familiarity import Novelty, checked_seen, novelty
 from .hooks import observe, observed
 from .prediction import Prediction
+from .region import known_region, read
 
 _KNOWN: Final = frozenset(PAPER_LABELS) - {"<OOV>", "Input", "Output"}
 
@@ -122,7 +123,7 @@ def predictions(
         facts = card.get("fine_tuned", {})
         unit = f"accuracy on the {len(few.residuals)} labels' scale"
     dataset = str(facts.get("dataset", "")) if isinstance(facts, dict) else ""
-    interval = _intervals(model, card)
+    interval, away = _intervals(model, card), _from_labels(model, outputs)
     made = [
         Prediction(
             name=network.name,
@@ -137,10 +138,14 @@ def predictions(
             members={member: values[i] for member, values in members.items()},
             distance=distances[i],
             graph_hash=network.hash,
-            notes=network.news.notes if few is None else (),
-            interval=interval(accuracies[i], distances[i] <= 1 and not network.news.unseen),
+            notes=network.news.notes if away is None else _note(away[i]),
+            interval=interval(
+                accuracies[i],
+                distances[i] <= 1 and not network.news.unseen if away is None else away[i] <= 1,
+            ),
             unseen=network.news.unseen,
             orders=orders,
+            label_distance=None if away is None else away[i],
         )
         for i, (network, score) in enumerate(zip(readings.networks, scores.tolist(), strict=True))
     ]
@@ -164,6 +169,26 @@ def _intervals(model: GennapeModel, card: Mapping[str, Any]) -> _Interval:
 
     def tuned(accuracy: float, familiar: bool) -> tuple[float, float] | None:
         low, high = accuracy + 100 * below, accuracy + 100 * above
-        return (max(0.0, low), min(100.0, high)) if isfinite(low + high) else None
+        # Errors of the labelled networks say nothing about others.
+        return (max(0.0, low), min(100.0, high)) if familiar and isfinite(low + high) else None
 
     return tuned
+
+
+def _from_labels(model: GennapeModel, outputs: Outputs) -> list[float] | None:
+    """Distances from the networks that a model was tuned to; ``None`` before tuning."""
+    if model.few_shot is None:
+        return None
+    region = known_region(model, "labels")
+    assert region is not None
+    found: list[float] = region.distance(read(model, "labels", outputs)).tolist()
+    return found
+
+
+def _note(away: float) -> tuple[str, ...]:
+    if away <= 1:
+        return ()
+    return (
+        f"unlike the networks with labels ({away:.3g} times as far as 99 % of those): the accuracy "
+        "is extrapolated",
+    )

@@ -118,6 +118,11 @@ class Search:
             scores = self._scores([start], 0)
             population = [Candidate(start, scores[0])]
             self._save(0, population)
+        if start.hash not in self._scored:
+            raise InvalidInputError(
+                "the scores of the start are missing, so the search's folder is damaged: start "
+                "again in a new one"
+            )
         first = Candidate(start, self._scored[start.hash])
         while generation < iterations:
             generation += 1

@@ -84,7 +84,22 @@ def benchmark(
     for name in labels:
         label_set(name)
     out.mkdir(parents=True, exist_ok=True)
+    missing = [
+        task
+        for task in TASKS
+        if not labels.get(task.family, data / label_set(task.family).file).is_file()
+    ]
+    if len(missing) == len(TASKS):
+        raise InvalidInputError(
+            f"{data} holds none of the labels files, such as {label_set('nasbench201').file}: give "
+            "their folder with --data, or single files with --labels"
+        )
     models = [load_model(folder)[0] for folder in weights]
+    for folder, model in zip(weights, models, strict=True):
+        if model.few_shot is not None:
+            raise InvalidInputError(
+                f"{folder} was fine-tuned, so nothing of it is zero-shot: give pretrained weights"
+            )
     models[0].add_untrained()  # this one is fine-tuned
     results: dict[str, Any] = {"weights": [folder.name for folder in weights], "tasks": {}}
     started = time.perf_counter()
@@ -94,7 +109,8 @@ def benchmark(
         path = labels.get(task.family, data / label_set(task.family).file)
         if not path.is_file():
             results["tasks"][task.name] = {
-                "absent": f"gennape benchmark --labels {task.family}=FILE",
+                "absent": f"gennape benchmark --data FOLDER --out FOLDER --labels "
+                f"{task.family}=FILE",
                 **_facts(task),
             }
             note(f"{task.title}: no labels ({path.name})")
@@ -178,13 +194,16 @@ def _task(
         }
 
     result = {**_facts(task), **part("zero-shot", f"{config.resamples} {BASELINES}", zero_shot)}
-    if task.tuned:
+    enough = not task.tuned or result["networks"] >= 2 * measure.LABELS
+    if not enough:
+        note(f"{task.title}: {result['networks']} networks are too few to tune and test on")
+    if task.tuned and enough:
         result["with_labels"] = part(
             "tuned",
             str(config.seeds),
             lambda: measure.tuned_default(models[0], outputs(0), pool(), config.seeds),
         )
-    if task.tuned and task.paper and config.paper_tuning:
+    if task.tuned and enough and task.paper and config.paper_tuning:
         note(f"{task.title}: the paper's fine-tuning")
         result["with_labels"] |= part(
             "tuned-paper",

@@ -24,12 +24,14 @@ def run(args: argparse.Namespace) -> int:
     if args.samples is not None:
         if not MIN_LABELS <= args.samples <= len(archs):
             raise InvalidInputError(
-                f"--samples {args.samples}: give {MIN_LABELS} or more; {args.labels} holds "
-                f"{len(archs)} architectures"
+                f"--samples {args.samples}: give {MIN_LABELS} to {len(archs)}, as many as "
+                f"{args.labels} holds"
             )
         chosen = random.Random(args.seed).sample(range(len(archs)), args.samples)
         archs, values = [archs[i] for i in chosen], [values[i] for i in chosen]
     estimator = Gennape.from_pretrained(args.weights or DEFAULT_WEIGHTS, device=args.device)
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)  # an error before minutes of tuning, not after
     try:
         tuned = estimator.fine_tune(
             (space.graph(arch) for arch in archs),
@@ -38,12 +40,18 @@ def run(args: argparse.Namespace) -> int:
             dataset=space.dataset,
             seed=args.seed,
         )
-    except LabelsError as error:
-        raise LabelsError(f"{args.labels}: {error}") from None
+    except BaseException as error:
+        if made:
+            out.rmdir()
+        if isinstance(error, LabelsError):
+            raise LabelsError(f"{args.labels}: {error}") from None
+        raise
     tuned.save(out)
     facts = tuned.card["fine_tuned"]
     print(f"{facts['labels']} labels of {space.title}, mode {args.mode}: {out}")
-    if args.mode == "default":
+    if args.mode == "paper":
+        print("the six members' ranking is tuned: gennape rank --population --mode paper shows it")
+    else:
         print(
             f"cross-validated SRCC {facts['cross_validated_srcc']:.3f}, "
             f"zero-shot {facts['zero_shot_srcc']:.3f} on the same labels"

@@ -43,6 +43,13 @@ def _summary(card: Mapping[str, Any]) -> str:
         f"  predicts: {card.get('accuracy')}",
         f"  trained on: {trained.get('measured_rows')} cells of {trained.get('benchmark')}",
     ]
+    tuned = card.get("fine_tuned")
+    if isinstance(tuned, dict):
+        lines.append(
+            f"  fine-tuned ({tuned.get('mode')}) with {tuned.get('labels')} labels"
+            + (f" of {tuned['dataset']}" if tuned.get("dataset") else "")
+            + "; what follows was measured before"
+        )
     results = card.get("validation_2")
     for member, sets in results.items() if isinstance(results, dict) else ():
         with suppress(KeyError, TypeError, ValueError):

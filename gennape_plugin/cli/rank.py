@@ -26,9 +26,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table(ranking))
         print(f"\naccuracy: {ranking[0].unit}; +-: among members")
-        if args.population:
+        if args.mode == "paper":
+            print("score: weighted mean of the six members' ranks among these networks, 0 to 1")
+        elif ranking[0].basis == "population":
             print("score: normal score among these networks")
-        strange = [p for p in ranking if not p.familiar and p.basis != "labels"]
+        elif ranking[0].basis == "labels":
+            print("score: accuracy predicted from the labels of fine-tuning, a fraction")
+        strange = [p for p in ranking if not p.familiar]
+        if ranking[0].label_distance is not None:
+            if strange:
+                print("?: unlike the networks with labels; the accuracy is not to be relied on")
+            return 0
         if any(p.distance > 1 for p in strange):
             placed = "" if args.population else "placed by size and depth alone, and "
             print(

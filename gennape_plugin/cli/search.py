@@ -10,7 +10,6 @@ from gennape_plugin.core.search import Candidate, RunFolder
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.search import SearchConfig, search
 from gennape_plugin.search.results import table, write_results
-from gennape_plugin.search.scoring import CAUTION
 from gennape_plugin.shipped import DEFAULT_WEIGHTS
 
 from ._networks import graphs_of
@@ -63,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         f"{len(result.scored)} networks scored of {result.proposals} proposed; {total:.1f} s: "
         f"{shares}"
     )
-    if CAUTION[scorer.basis]:
-        print(f"Caution: {CAUTION[scorer.basis]}")
+    if scorer.caution:
+        print(f"Caution: {scorer.caution}")
     print(f"written to {folder.path / 'report.html'}")
     if not result.front:
         nearest = min(result.population, key=lambda c: goal.violation(c.scores)).scores

@@ -32,7 +32,7 @@ def prediction_section(p: Prediction, basis: str) -> str:
         basis: What its score is made of. Where labels did not help, fine-tuning keeps the
             zero-shot score, so this may differ from the prediction's own basis.
     """
-    trusted = p.familiar or p.basis == "labels"
+    trusted = p.familiar
     accuracy = f"{p.accuracy:.2f} %"
     if trusted:
         accuracy += f" ± {p.accuracy_std:.2f} (standard deviation among members)"
@@ -41,13 +41,24 @@ def prediction_section(p: Prediction, basis: str) -> str:
     if p.interval is not None:
         low, high = p.interval
         accuracy += f"<br>90 % interval {low:.1f} to {high:.1f} %"
-    familiar = "like the training graphs" if p.familiar else "unlike the training graphs"
+    near = p.distance <= 1 and p.unseen <= 0
+    familiar = "like the training graphs" if near else "unlike the training graphs"
     facts = [
         ("Score", f'<b class="score">{p.score:+.3f}</b> {text(_BASIS.get(basis, basis))}'),
         ("Accuracy", f'{accuracy}<br><span class="dim">{text(p.unit)}</span>'),
         (
             "Distance",
             f'{p.distance:.2f}: {familiar} <span class="dim">(99 % of those stay below 1)</span>',
+        ),
+        *(
+            []
+            if p.label_distance is None
+            else [
+                (
+                    "Distance from the labelled networks",
+                    f'{p.label_distance:.2f} <span class="dim">(99 % of those stay below 1)</span>',
+                )
+            ]
         ),
         ("FLOPs", f'{engineering(p.flops)} <span class="dim">(2 × multiply-adds)</span>'),
         ("Parameters", engineering(p.params)),

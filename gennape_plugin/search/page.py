@@ -16,7 +16,7 @@ from gennape_plugin.report.markup import section, table, text
 from gennape_plugin.report.page import html_page
 from gennape_plugin.report.structure import parts_of
 
-from .scoring import CAUTION, Scorer
+from .scoring import Scorer
 
 #: Networks of the front that are drawn: its ends and its middle.
 _DRAWN = 3
@@ -56,7 +56,7 @@ def search_page(
     """
     start, front = networks[0][1], networks[1:]
     title = f"Search from {start.graph.name or 'network'}"
-    caution = CAUTION[scorer.basis]
+    caution = scorer.caution
     notice = f'<p class="notice">{text(caution, 1000)}</p>' if caution else ""
     content = [section("found", "Found", notice + plot + _KEY + _table(networks, scorer))]
     places = sorted({0, len(front) // 2, len(front) - 1}) if front else []

@@ -13,7 +13,7 @@ from gennape_plugin.prediction import engineering
 
 from .page import search_page
 from .plot import trade_off
-from .scoring import CAUTION, Scorer
+from .scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def summary(
     """The table and the facts of the search as plain JSON values."""
     return {
         "basis": scorer.basis,
-        "caution": CAUTION[scorer.basis],
+        "caution": scorer.caution,
         "goal": goal.to_dict(),
         "scored": len(result.scored),
         "proposals": result.proposals,

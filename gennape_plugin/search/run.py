@@ -174,6 +174,11 @@ def goal_of(config: SearchConfig, start: ComputeGraph, scorer: Scorer) -> Goal:
             )
         else:
             least = _number(config.min_accuracy, "--min-accuracy")
+            if not 1 < least <= 100:
+                raise InvalidInputError(
+                    f"--min-accuracy {config.min_accuracy}: give a percentage from 1 to 100, or "
+                    "'start'"
+                )
     return Goal(
         objectives=config.objectives,
         max_flops=_limit(config.max_flops, start.flops, "--max-flops"),

@@ -15,18 +15,18 @@ from gennape_plugin.core.search import Scores
 from gennape_plugin.core.statistics import STATISTICS
 from gennape_plugin.estimator import Gennape
 from gennape_plugin.prediction import Prediction
+from gennape_plugin.region import Region, known_region, read
 
-from .region import Region, known_region, read
-
-#: What each basis means, for people.
-CAUTION: Final = {
-    "members": "",
-    "labels": "",
-    "size": "The start is far from the networks that the weights were trained on, so quality is a "
+_BY_SIZE: Final = (
+    "The start is far from the networks that the weights were trained on, so quality is a "
     "size prior: it rewards size and depth as such. That FLOPs fall at equal quality then says "
     "little. Tune weights with some labels of this kind of network (gennape finetune) and give "
-    "them with --weights.",
-}
+    "them with --weights."
+)
+_FAR: Final = (
+    "The start is unlike the networks whose labels the weights were tuned with, so accuracies are "
+    "extrapolated. Give weights tuned with labels of this kind of network (gennape finetune)."
+)
 
 
 @dataclass
@@ -72,6 +72,13 @@ class Scorer:
             outputs = model.predict(GraphStore.of([start]))
             reach = max(reach, float(region.distance(read(model, basis, outputs))[0]))
         return cls(estimator, basis, prediction, region, reach, cautious)
+
+    @property
+    def caution(self) -> str:
+        """What a person should know before believing the result; empty if nothing."""
+        if self.basis == "size":
+            return _BY_SIZE
+        return _FAR if self.basis == "labels" and self.reach > 1 else ""
 
     def __call__(self, graphs: Sequence[ComputeGraph]) -> list[Scores]:
         """Scores in order."""

@@ -7,6 +7,8 @@ from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.hooks import Example, hookimpl
 
+from ._batches import with_batch_note
+
 
 @hookimpl
 def gennape_capture(architecture: object, example: Example) -> Capture | None:
@@ -26,4 +28,6 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
             f"{type(architecture).__name__} is a module: say what it reads, for example "
             "input_shape=(3, 32, 32) (--input 3x32x32)"
         )
-    return capture(architecture, example.input_shape, inputs=example.inputs, kwargs=example.kwargs)
+    return with_batch_note(
+        capture(architecture, example.input_shape, inputs=example.inputs, kwargs=example.kwargs)
+    )

@@ -4,6 +4,7 @@ from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.hooks import Example, hookimpl
 
+from ._batches import with_batch_note
 from ._files import file_reference, names_file
 
 
@@ -22,12 +23,14 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     if names_file(architecture, ".pt2"):
         from gennape_plugin.adapters.torch.pt2 import capture_pt2
 
-        return capture_pt2(architecture)
+        return with_batch_note(capture_pt2(architecture))
     from torch.export import ExportedProgram
 
     from gennape_plugin.adapters.torch.exported import capture_exported
 
-    return capture_exported(architecture) if isinstance(architecture, ExportedProgram) else None
+    if not isinstance(architecture, ExportedProgram):
+        return None
+    return with_batch_note(capture_exported(architecture))
 
 
 @hookimpl

@@ -72,7 +72,7 @@ def test_figures_are_those_of_the_metrics(data, finished) -> None:
 
 def test_absent_labels_are_listed_with_the_command(finished) -> None:
     results, out = finished
-    command = "gennape benchmark --labels hiaml=FILE"
+    command = "gennape benchmark --data FOLDER --out FOLDER --labels hiaml=FILE"
     assert results["tasks"]["hiaml"]["absent"] == command
     assert f"HiAML: `{command}`" in (out / "report.md").read_text(encoding="utf-8")
 

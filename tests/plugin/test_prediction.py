@@ -46,10 +46,16 @@ def test_far_from_training_it_says_so():
 
 def test_what_a_score_is_made_of():
     assert "among the networks given together" in str(replace(GOOD, basis="population"))
-    tuned = replace(GOOD, basis="labels", distance=3.0)
+    tuned = replace(GOOD, basis="labels", distance=3.0, label_distance=0.5)
+    assert tuned.familiar
     assert "from the labels of fine-tuning" in str(tuned)
     assert "93.46 % +- 0.32\n" in str(tuned)
+    assert "0.50 from the labelled networks" in str(tuned)
     assert "?" not in table([tuned])
+    away = replace(tuned, distance=0.5, label_distance=1.5)
+    assert not away.familiar
+    assert "93.46 %, extrapolated: do not rely on it" in str(away)
+    assert "?" in table([away]).splitlines()[1]
 
 
 def test_notes_stand_below():

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from gennape_plugin.core.errors import CaptureError, GennapeError, InvalidInputError
+from gennape_plugin.core.errors import CaptureError, CaptureWarning, GennapeError, InvalidInputError
 from mutations import TOKENS, bounded, mutated_bytes, mutated_json
 from torch import nn
 
 from gennape_plugin.architectures import capture_any, resolve, to_graph
+from gennape_plugin.families import family
 from gennape_plugin.hooks import Example, WithExample
-from gennape_plugin.sources import zoo
+from gennape_plugin.sources import graphs, zoo
 
 SHAPE = (3, 16, 16)
+CELL = family("nasbench201").graph(family("nasbench201").sample(random.Random(0)))
 
 
 class Net(nn.Module):
@@ -186,3 +188,37 @@ def test_a_network_that_cannot_be_built(monkeypatch) -> None:
         InvalidInputError, match="timm has no network 'odt': did you mean one of odd"
     ):
         resolve("timm:odt")
+
+
+def test_a_configuration_is_no_graph(tmp_path) -> None:
+    """``hf-config:config.json`` ends as a graph's file does."""
+    assert graphs.gennape_resolve(f"hf-config:{tmp_path / 'config.json'}") is None
+    path = tmp_path / "graph.json"
+    assert graphs.gennape_resolve(str(path)) == ("graph", str(path))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), ((3, 32, 32),), None])
+def test_a_graph_may_be_told_what_it_reads(shape) -> None:
+    for architecture in (CELL, f"nasbench201:{CELL.name.partition('/')[2]}"):
+        assert to_graph(architecture, shape) == CELL
+
+
+@pytest.mark.parametrize(
+    "given", [{"input_shape": (3, 64, 64)}, {"inputs": torch.zeros(1, 3, 32, 32)}]
+)
+def test_a_graph_is_told_nothing_else(given) -> None:
+    for architecture in (CELL, f"nasbench201:{CELL.name.partition('/')[2]}"):
+        with pytest.raises(InvalidInputError, match="leave"):
+            to_graph(architecture, **given)
+
+
+def test_several_samples_are_named() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    with pytest.warns(CaptureWarning, match="holds 8 samples"):
+        to_graph(net, inputs=torch.zeros(8, 3, 9, 9))
+    with pytest.warns(CaptureWarning, match="holds 8 samples"):
+        to_graph(torch.export.export(net, (torch.zeros(8, 3, 9, 9),)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_graph(net, inputs=torch.zeros(1, 3, 9, 9))
+        to_graph(nn.Conv2d(3, 4, 3), inputs=torch.zeros(3, 9, 9))  # one image without a batch

@@ -14,11 +14,11 @@ from gennape_plugin.core.search import Candidate, Goal, RunFolder, Scores
 
 from gennape_plugin import Gennape
 from gennape_plugin.families import family
+from gennape_plugin.region import Region, known_region
 from gennape_plugin.search import SearchConfig, search
 from gennape_plugin.search.family_moves import FamilyMutator
 from gennape_plugin.search.nsga2 import NSGA2
 from gennape_plugin.search.page import changed_nodes
-from gennape_plugin.search.region import Region, known_region
 from gennape_plugin.search.results import write_results
 from gennape_plugin.search.scoring import Scorer
 

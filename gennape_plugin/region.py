@@ -1,4 +1,4 @@
-"""The region in which a search may believe the predictor.
+"""The region in which a predictor may be believed.
 
 ``Prediction.distance`` looks at 32 principal components of the embedding. That tells
 families apart, but a search moves along the other components, in which the training graphs
@@ -14,6 +14,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from torch import nn
 
 from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.few_shot import features
@@ -53,7 +54,8 @@ class Region:
             mean, whitening = _moments(known[~held])
             distances.append(np.linalg.norm((known[held] - mean) @ whitening, axis=1))
         mean, whitening = _moments(known)
-        return cls(mean, whitening, float(np.quantile(np.concatenate(distances), _INSIDE)))
+        radius = float(np.quantile(np.concatenate(distances), _INSIDE))
+        return cls(mean, whitening, max(radius, 1e-9))  # 0 where all of them are alike
 
     def distance(self, rows: FloatArray) -> FloatArray:
         """Distances from the known networks, in units of the radius."""
@@ -61,8 +63,8 @@ class Region:
         return np.asarray(lengths / self.radius, dtype=np.float64)
 
 
-#: Regions of the models that are in use.
-_OF_MEMBERS: WeakKeyDictionary[GennapeModel, Region] = WeakKeyDictionary()
+#: Regions of the models, and of the regressions, that are in use.
+_KNOWN: WeakKeyDictionary[nn.Module, Region] = WeakKeyDictionary()
 
 
 def _moments(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -77,13 +79,16 @@ def known_region(model: GennapeModel, basis: str) -> Region | None:
     """The region that a kind of score is known in; ``None`` for the size prior, which has none."""
     if basis == "labels":
         assert model.few_shot is not None
-        return Region.fit(model.few_shot.first.support.double().numpy())
+        if model.few_shot not in _KNOWN:
+            labelled = model.few_shot.first.support.double().numpy()
+            _KNOWN[model.few_shot] = Region.fit(labelled)
+        return _KNOWN[model.few_shot]
     if basis == "members":
-        if model not in _OF_MEMBERS:
+        if model not in _KNOWN:
             cells, rng = family("nasbench101"), random.Random(0)
             store = GraphStore.of([cells.graph(cells.sample(rng)) for _ in range(_CELLS)])
-            _OF_MEMBERS[model] = Region.fit(read(model, basis, model.predict(store)))
-        return _OF_MEMBERS[model]
+            _KNOWN[model] = Region.fit(read(model, basis, model.predict(store)))
+        return _KNOWN[model]
     return None
 
 
