@@ -36,6 +36,7 @@ class Evaluation:
         subset: Part of the labels.
         variant: Network that encodings stood for.
         items: Number of architectures.
+        rows: Rows of the labels file, those that are not in the part included.
         seeds: Number of models.
         results: For each predictor and metric: ``mean`` and ``sd`` over models, ``low`` and
             ``high`` of the 95 % bootstrap interval over architectures for a single model.
@@ -46,6 +47,7 @@ class Evaluation:
     subset: str
     variant: str
     items: int
+    rows: int
     seeds: int
     results: Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -55,7 +57,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.family}, {self.target}, {self.subset}: {self.items} architectures, "
+            f"{self.family}, {self.target}, {self.subset}: {self.items} architectures "
+            f"of {self.rows} rows, "
             f"{self.variant} network, {self.seeds} model(s); "
             + ("mean +- sd over models" if self.seeds > 1 else "[95 % bootstrap interval]"),
             f"{'':16s}" + "".join(f"{name:>24s}" for name in ("MAE, points", *list(METRICS)[1:])),
@@ -129,7 +132,14 @@ def evaluate(
     for name in BASELINES:
         results[name] = _metrics(truth, [pool.baselines[name]], resamples, with_mae=False)
     return Evaluation(
-        family_name, pool.target, pool.subset, pool.variant, len(truth), len(models), results
+        family_name,
+        pool.target,
+        pool.subset,
+        pool.variant,
+        len(truth),
+        pool.rows,
+        len(models),
+        results,
     )
 
 

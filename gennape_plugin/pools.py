@@ -33,6 +33,7 @@ class Pool:
         target: Label column.
         subset: Part of the labels.
         variant: Network that encodings stood for.
+        rows: Rows of the file, those that are not in the part included.
         truth: Accuracies; fractions where the labels are accuracies in percent.
         store: The graphs, in the same order.
         baselines: Untrained scores by name.
@@ -42,6 +43,7 @@ class Pool:
     target: str
     subset: str
     variant: str
+    rows: int
     truth: Array
     store: GraphStore
     baselines: Mapping[str, Array]
@@ -75,7 +77,15 @@ def read_pool(
         raise InvalidInputError(
             f"{space.title} labels have no part {subset!r}: choose from {', '.join(known.subsets)}"
         )
-    rows = list(read_labels(labels, space, keep=known.keep))
+    passed = 0
+
+    def keep(row: Mapping[str, Any]) -> bool:
+        nonlocal passed
+        kept = known.keep(row)
+        passed += not kept
+        return kept
+
+    rows = list(read_labels(labels, space, keep=keep))
     chosen = [rows[i] for i in known.subsets[subset](rows)]
     truth = truth_of(chosen, target, percent=known.percent, path=labels)
     store, sizes = GraphStore(), {name: np.empty(len(chosen)) for name in BASELINES}
@@ -87,7 +97,8 @@ def read_pool(
         sizes["conv count"][i] = sum(op.name in ("Conv", "Depthwise") for op in view.ops)
     sizes["effective FLOPs"] = store.statistics[:, STATISTICS.index("log_macs")].double().numpy()
     sizes["PRIOR8"] = Ranker()(store.statistics).numpy()
-    return Pool(family_name, target, subset, variant, truth, store, sizes)
+    total = len(rows) + passed
+    return Pool(family_name, target, subset, variant, total, truth, store, sizes)
 
 
 def truth_of(rows: Sequence[Labelled], target: str, *, percent: bool, path: str | Path) -> Array:

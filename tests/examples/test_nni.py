@@ -24,14 +24,18 @@ RL = ROOT / ".venv" / "rl"
 def run(monkeypatch, tmp_path):
     """Runs an example; what NNI writes goes into a folder of the test."""
 
-    def run(name: str, *arguments: str) -> Any:
+    def run(name: str, *arguments: str, folder: bool = True) -> Any:
         spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
-        return module.main([*arguments, "--folder", str(tmp_path)])
+        if folder:
+            return module.main([*arguments, "--folder", str(tmp_path)])
+        # As the README has it: NNI logs into the home folder.
+        monkeypatch.setenv("HOME", str(tmp_path))
+        return module.main([*arguments])
 
     return run
 
@@ -47,13 +51,14 @@ def test_search(run, capsys) -> None:
 
 
 def test_search_under_a_constraint(run, capsys) -> None:
-    best = run("nni_search", "--strategy", "random", "--models", "8", "--max-flops", "1e8")
+    options = ("--strategy", "random", "--models", "8", "--max-flops", "1e8")
+    best = run("nni_search", *options, folder=False)
     assert len(best) == 5
     assert all(to_graph(model).flops <= 1e8 for model in best)
 
 
 def test_a_space_of_ones_own(run, capsys) -> None:
-    best = run("nni_custom_space", "--models", "10")
+    best = run("nni_custom_space", "--models", "10", folder=False)
     assert len(best) == 3
     assert best[0].metric >= best[1].metric >= best[2].metric
     assert capsys.readouterr().out.count("'depth':") >= 3

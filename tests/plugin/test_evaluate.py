@@ -201,6 +201,7 @@ class TestNASBench201:
             "subset",
             "variant",
             "items",
+            "rows",
             "seeds",
             "results",
         ]

@@ -221,4 +221,4 @@ def test_several_samples_are_named() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         to_graph(net, inputs=torch.zeros(1, 3, 9, 9))
-        to_graph(nn.Conv2d(3, 4, 3), inputs=torch.zeros(3, 9, 9))  # one image without a batch
+        to_graph(nn.ReLU(), inputs=torch.zeros(3, 9, 9))  # one image without a batch, perhaps
