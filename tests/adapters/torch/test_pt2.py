@@ -13,6 +13,7 @@ import torch
 from gennape_plugin.adapters.torch import capture
 from gennape_plugin.adapters.torch.exported import capture_exported
 from gennape_plugin.adapters.torch.pt2 import capture_pt2
+from gennape_plugin.adapters.torch.pt2_targets import target_of
 from gennape_plugin.core.errors import CaptureError, GennapeError, InvalidInputError
 from networks import IMAGE, Net
 from torch import Tensor, nn
@@ -267,3 +268,24 @@ def test_endless_cuts(tmp_path: Path) -> None:
 
     with pytest.raises(CaptureError, match="into pieces of 1"):
         capture_pt2(edited(path, tmp_path, edit))
+
+
+@pytest.mark.parametrize(
+    "name", ["aten.chunk.default", "aten.unsafe_chunk.default", "aten.tensor_split.sections"]
+)
+def test_endless_counted_cuts(name: str) -> None:
+    function, _ = target_of(f"torch.ops.{name}")
+    x = torch.zeros(4, 1 << 30, device="meta")
+    assert len(function(x, 2, 1)) == 2
+    with pytest.raises(ValueError, match="into 1073741824 pieces"):
+        function(x, 1 << 30, 1)
+
+
+def test_numbers_do_not_grow_for_ever() -> None:
+    function, _ = target_of("_operator.mul")
+    assert function(3, 4) == 12
+    value = 1 << 40
+    with pytest.raises(ValueError, match="its result has 81 bits"):
+        function(value, value)
+    with pytest.raises(ValueError, match="takes numbers, not str"):
+        function("x", 3)

@@ -167,3 +167,9 @@ def test_texts_among_attributes_are_literals():
 def test_a_class_name_is_an_identifier(name):
     with pytest.raises(InvalidInputError, match="give a Python identifier"):
         to_source(chain(1), name)
+
+
+@pytest.mark.parametrize("name", ["nn", "F", "torch", "Tensor", "range", "super", "print"])
+def test_a_class_is_not_called_like_what_its_source_needs(name):
+    with pytest.raises(InvalidInputError, match="needs for itself"):
+        to_source(chain(1), name)

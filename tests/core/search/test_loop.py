@@ -10,6 +10,7 @@ from gennape_plugin.core.errors import InvalidInputError
 from gennape_plugin.core.graph import ComputeGraph
 from gennape_plugin.core.mutation import Mutator
 from gennape_plugin.core.search import (
+    Candidate,
     Goal,
     LocalSearch,
     RunFolder,
@@ -189,3 +190,18 @@ def test_nothing_new_is_an_error() -> None:
         search.run(start(), 1)
     with pytest.raises(InvalidInputError, match="population 0"):
         Search(Nothing(), Counted(), LocalSearch(), Goal(), rng=random.Random(0), population=0)
+
+
+def test_a_local_search_keeps_the_best_of_those_that_keep_the_constraints() -> None:
+    """Networks that break them beat some that do not, and change nothing among these."""
+
+    def candidate(quality: float, flops: int, excess: float = 0.0) -> Candidate:
+        return Candidate(start(), Scores(quality, excess, 90.0, None, 0.5, 0.0, flops, 1, 1))
+
+    a, b, c = candidate(2.0, 10), candidate(0.4, 1), candidate(0.5, 1)
+    broken = [candidate(3.0, 9, excess=0.1), candidate(4.0, 8, excess=0.2)]
+    goal = Goal(("quality", "flops"), trust_region=True)
+    engine, rng = LocalSearch(), random.Random(0)
+    found = engine.survivors([c, b, a, *broken], 5, goal, rng)
+    assert found == [a, c, b, *broken]
+    assert engine.survivors(broken, 1, goal, rng) == broken[:1]
