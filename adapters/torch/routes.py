@@ -3,6 +3,7 @@
 A route is a context that gives a function from the user's tensors to its own.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
@@ -35,8 +36,14 @@ def fake_tensors() -> Iterator[Convert]:
     def convert(tensor: Tensor) -> Tensor:
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
 
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield convert
+    # What fails here is tried on another route or reported in one line: its log says no more.
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield convert
+    finally:
+        log.disabled = before
 
 
 @contextmanager

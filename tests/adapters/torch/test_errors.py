@@ -1,5 +1,7 @@
 """Every refusal is one clear message."""
 
+import logging
+
 import pytest
 import torch
 from gennape_plugin.adapters.torch import capture, capture_module
@@ -167,3 +169,16 @@ def test_weights_too_large_for_real_tensors() -> None:
     net.append(Net(lambda self, x: x[x > 0]))
     with pytest.raises(CaptureError, match="too large to try real tensors"):
         capture_module(net, (8,))
+
+
+def test_torch_logs_nothing_of_routes_that_fail(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before = log.disabled
+    log.addHandler(caplog.handler)
+    try:
+        with pytest.raises(CaptureError, match="cannot be multiplied"):
+            capture_module(nn.Linear(4, 4), (3, 32, 32))
+    finally:
+        log.removeHandler(caplog.handler)
+    assert caplog.records == []
+    assert log.disabled == before
