@@ -99,6 +99,7 @@ def _paper_tables(tasks: Mapping[str, Any]) -> list[str]:
     if measured:
         printed = _FIGURES["Table 1: SRCC of zero-cost proxies"]
         columns = ["Synflow", "Jacov", "Fisher", "Snip", "FLOPs", "nwot", "grad_norm", "params"]
+        columns += ["score", "score_population"]
         rows = [
             [
                 _title(task),

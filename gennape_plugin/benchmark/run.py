@@ -219,9 +219,10 @@ def _task(
         )
     if task.paper and task.family != "nasbench101" and config.proxies:
         note(f"{task.title}: zero-cost proxies")
+        kept = out / "parts" / f"{task.name}-proxies.jsonl"
         result["proxies"] = part(
             "proxies",
-            "",
-            lambda: slow.proxies(path, task.family, out / "parts" / f"{task.name}-proxies.jsonl"),
+            "with scores",
+            lambda: slow.proxies(path, task.family, kept, models[0]),
         )
     return result

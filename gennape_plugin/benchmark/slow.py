@@ -9,8 +9,10 @@ import numpy as np
 
 from gennape_plugin.adapters.torch.proxies import zero_cost
 from gennape_plugin.comparators import table3_comparators
+from gennape_plugin.core.batch import GraphStore
 from gennape_plugin.core.files import append_json_line, read_json_lines
 from gennape_plugin.core.metrics import bootstrap_interval, spread, srcc
+from gennape_plugin.core.model import GennapeModel
 from gennape_plugin.families import family
 from gennape_plugin.label_sets import label_set
 from gennape_plugin.labels import read_labels
@@ -37,8 +39,12 @@ def comparators(
     }
 
 
-def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, float]]:
+def proxies(
+    labels: Path, family_name: str, kept: Path, model: GennapeModel
+) -> dict[str, dict[str, float]]:
     """SRCC of zero-cost proxies, with bootstrap intervals, on a fixed draw of networks.
+
+    Beside them, the model's two zero-shot scores of the same networks.
 
     Weights are PyTorch's initial ones, batches random numbers: 64 samples, or 8 of large
     images. Every network's values go to ``kept`` at once, so nothing is computed twice.
@@ -66,9 +72,15 @@ def proxies(labels: Path, family_name: str, kept: Path) -> dict[str, dict[str, f
         found[key] = {name: _rankable(value) for name, value in values.items()}
         append_json_line(kept, {"arch": key, "values": found[key]})
     labels_of = truth[chosen]
+    columns = {
+        name: np.array([found[str(archs[row])][name] for row in chosen], dtype=np.float64)
+        for name in NAMES
+    }
+    outputs = model.predict(GraphStore.of(space.graph(archs[row]) for row in chosen))
+    columns["score"] = model.score(outputs).double().numpy()
+    columns["score_population"] = model.population_score(outputs).numpy()
     results = {}
-    for name in NAMES:
-        scores = np.array([found[str(archs[row])][name] for row in chosen])
+    for name, scores in columns.items():
         interval = bootstrap_interval(srcc, labels_of, scores, resamples=1000)
         results[name] = {
             "mean": srcc(labels_of, scores), "low": interval.low, "high": interval.high

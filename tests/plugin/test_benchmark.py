@@ -11,7 +11,7 @@ from gennape_plugin.adapters.families import family
 from gennape_plugin.core.errors import InvalidInputError, LabelsError
 from gennape_plugin.core.metrics import srcc
 from gennape_plugin.core.weights import read_card
-from small_models import write_rows
+from small_models import small_model, write_rows
 
 from gennape_plugin import Gennape
 from gennape_plugin.benchmark import BenchmarkConfig, benchmark, write_card
@@ -164,11 +164,13 @@ def test_proxies_of_a_pool_in_which_a_network_occurs_twice(tmp_path) -> None:
     labels, kept = tmp_path / "labels.jsonl.gz", tmp_path / "kept.jsonl"
     rows = [(archs[0], 80.0), (archs[1], 90.0), (archs[0], 80.0)]
     write_rows(labels, [{"arch_str": a, "c10_test_acc_200ep": y} for a, y in rows])
-    found = proxies(labels, space.name, kept)
+    model = small_model()
+    found = proxies(labels, space.name, kept, model)
     params = [space.graph(space.parse(arch)).params for arch in archs]
     assert params[0] < params[1]
     assert found["params"]["mean"] == pytest.approx(1)
+    assert abs(found["score"]["mean"]) == pytest.approx(1)
     assert len(kept.read_text(encoding="utf-8").splitlines()) == 2
     before = kept.read_bytes()
-    assert proxies(labels, space.name, kept) == found
+    assert proxies(labels, space.name, kept, model) == found
     assert kept.read_bytes() == before
