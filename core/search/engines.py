@@ -44,14 +44,18 @@ class LocalSearch:
     def survivors(
         self, pool: Sequence[Candidate], size: int, goal: Goal, rng: random.Random
     ) -> list[Candidate]:
-        """Valid ones by front, then by quality; after them those that violate the least."""
-        valid = [c for c in pool if goal.violation(c.scores) <= 0]
-        # Among themselves: what breaks the constraints beats nothing that keeps them.
-        ranks = fronts(np.array([goal.objective(c.scores) for c in valid])) if valid else []
-        found = sorted(zip(ranks, valid, strict=True), key=lambda p: (p[0], -p[1].scores.quality))
-        others = [c for c in pool if goal.violation(c.scores) > 0]
-        others.sort(key=lambda c: (goal.violation(c.scores), -c.scores.quality))
-        return [*(c for _, c in found), *others][:size]
+        """Valid ones first, then by front, then by quality.
+
+        Fronts are those of the whole pool. Among the valid networks alone a front is often longer
+        than the population, whose place goes to its costly end then: from the best
+        NAS-Bench-101 cell FLOPs fell by 6 % that way, and by 25 % this way (docs/search.md).
+        """
+        ranks = fronts(np.array([goal.objective(c.scores) for c in pool]))
+        order = sorted(
+            range(len(pool)),
+            key=lambda i: (goal.violation(pool[i].scores), ranks[i], -pool[i].scores.quality),
+        )
+        return [pool[i] for i in order[:size]]
 
     def parents(
         self, population: Sequence[Candidate], count: int, goal: Goal, rng: random.Random
