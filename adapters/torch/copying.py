@@ -205,37 +205,26 @@ class ModuleCopier:
         cells = value.__closure__
         if not cells:
             return value
+        new = [cell for cell in cells if id(cell) not in self._memo]
+        self._memo.update({id(cell): types.CellType() for cell in new})
+        self._alive += new
         made = types.FunctionType(
             value.__code__,
             value.__globals__,
             value.__name__,
             value.__defaults__,
-            tuple([self._cell(cell) for cell in cells]),
+            tuple([self._memo[id(cell)] for cell in cells]),
         )
-        # Known before the cells are filled: a function may close over itself.
-        self._memo[id(value)] = made
         made.__kwdefaults__ = value.__kwdefaults__
         made.__dict__.update(value.__dict__)
-        for cell in cells:
-            self._fill(cell)
+        # Known before the cells are filled: a function may close over itself.
+        self._memo[id(value)] = made
+        for cell in new:
+            with suppress(ValueError):  # not filled yet
+                content = cell.cell_contents
+                copied = isinstance(content, nn.Module | Tensor) or type(content) in _MAKERS
+                self._memo[id(cell)].cell_contents = self.value(content) if copied else content
         return made
-
-    def _cell(self, cell: types.CellType) -> types.CellType:
-        made: types.CellType = self._memo.setdefault(id(cell), types.CellType())
-        self._alive.append(cell)
-        return made
-
-    def _fill(self, cell: types.CellType) -> None:
-        made = self._memo[id(cell)]
-        with suppress(ValueError):  # of either: not filled yet
-            content = cell.cell_contents
-            try:
-                _ = made.cell_contents  # another function has filled it
-            except ValueError:
-                known = isinstance(content, nn.Module | Tensor) or type(content) in _MAKERS
-                made.cell_contents = content
-                if known:
-                    made.cell_contents = self.value(content)
 
     def _method(self, value: types.MethodType) -> types.MethodType:
         return types.MethodType(self.value(value.__func__), self.value(value.__self__))
