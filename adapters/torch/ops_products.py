@@ -1,5 +1,8 @@
 """Handlers of matrix products and attention."""
 
+import math
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Final
 
 import torch
@@ -39,10 +42,61 @@ def rmatmul(r: Recorder, call: Call, input: Tensor, other: Any) -> Any:
 
 @handles("dot inner vdot linalg.vecdot")
 def dot(r: Recorder, call: Call, input: Tensor, other: Tensor, *_: Any, **__: Any) -> Any:
-    """An inner product of two vectors."""
+    """An inner product of two vectors, or of the last axes of two tensors."""
     if input.ndim == other.ndim == 1:
         return r.apply(call, "matmul", (input, other), {}, fits=False)
+    if call.name == "inner" and input.ndim and other.ndim:
+        return r.expand(_contracted, input, other, ([-1], [-1]))
     return r.opaque(call, call.run())
+
+
+@handles("torch.tensordot")
+def tensordot(r: Recorder, call: Call, a: Tensor, b: Tensor, dims: Any = 2) -> Any:
+    """A product over several axes: a matrix product between two reshapes."""
+    if call.kwargs.get("out") is not None:
+        return r.opaque(call, call.run())
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        dims = (list(range(-dims, 0)), list(range(dims)))
+    return r.expand(_contracted, a, b, dims)
+
+
+def _contracted(a: Tensor, b: Tensor, dims: Sequence[Sequence[int]]) -> Tensor:
+    """The sum of products over ``dims[0]`` of ``a`` and ``dims[1]`` of ``b``."""
+    over, under = ([d % t.ndim for d in some] for t, some in zip((a, b), dims, strict=True))
+    kept = [d for d in range(a.ndim) if d not in over]
+    rest = [d for d in range(b.ndim) if d not in under]
+    shape = [a.shape[d] for d in kept] + [b.shape[d] for d in rest]
+    size = math.prod(a.shape[d] for d in over)
+    left = a.permute(*kept, *over).reshape(-1, size)
+    return (left @ b.permute(*under, *rest).reshape(size, -1)).reshape(shape)
+
+
+@handles("linalg.multi_dot chain_matmul")
+def multi_dot(r: Recorder, call: Call, *tensors: Any, **__: Any) -> Any:
+    """Several matrices multiplied, here from the left on."""
+    if call.writes:
+        return r.opaque(call, call.run())
+    matrices = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    return r.expand(reduce, torch.matmul, matrices)
+
+
+@handles("addbmm")
+def addbmm(
+    r: Recorder,
+    call: Call,
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+) -> Any:
+    """``beta * input + alpha * sum(batch1 @ batch2)``."""
+    if call.writes:
+        return r.opaque(call, call.run())
+    return r.expand(lambda: beta * input + alpha * (batch1 @ batch2).sum(dim=0))
 
 
 #: Names of the two factors in the three functions.

@@ -118,3 +118,29 @@ def test_the_usual_forms_are_rebuilt_exactly(function: Callable[[Tensor], Tensor
     x = torch.randn(1, 3, 10, 10)
     module = capture(Net(lambda self, x: function(x)), (3, 10, 10)).graph.to_module()
     torch.testing.assert_close(module(x), function(x))
+
+
+@pytest.mark.parametrize(
+    ("function", "macs"),
+    [
+        (lambda x, w: torch.tensordot(x, w, 1), 3 * 8 * 8 * 8),
+        (lambda x, w: torch.tensordot(x, w, dims=([2], [1])), 3 * 8 * 8 * 8),
+        (lambda x, w: torch.tensordot(x, x, dims=([1, 2], [1, 2])), 3 * 64 * 3),
+        (torch.inner, 3 * 8 * 8 * 8),
+        (lambda x, w: torch.linalg.multi_dot([x[0], w, x[1]]), 2 * 8**3),
+        (lambda x, w: torch.addbmm(w, x, x, beta=0.5, alpha=2.0), 3 * 8**3),
+    ],
+)
+def test_products_count_and_are_rebuilt(
+    function: Callable[[Tensor, Tensor], Tensor], macs: int
+) -> None:
+    net = Net(lambda self, x: function(x, self.part.weight), part=nn.Linear(8, 8, bias=False))
+    x = torch.randn(3, 8, 8)
+    graph = capture(net, inputs=x).graph
+    assert graph.macs == macs
+    assert "custom" not in [node.op for node in graph.nodes]
+    module = graph.to_module()
+    for parameter in module.parameters():
+        parameter.data = net.part.weight.data
+    out = module(x)
+    assert out.shape == function(x, net.part.weight).shape
