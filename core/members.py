@@ -268,3 +268,39 @@ def _partition_of(description: Mapping[str, Any]) -> Partition | None:
     return Partition(
         int(description["features"]), int(partition["clusters"]), float(partition["fuzzifier"])
     )
+
+
+def check_members(members: Mapping[str, Member], ensemble: tuple[str, ...], features: int) -> None:
+    """Refuse members that make no model together.
+
+    Args:
+        members: The members by name.
+        ensemble: Those that are to make the score.
+        features: Length of the embeddings that they read, FLOPs included.
+
+    Raises:
+        InvalidInputError: saying what is wrong with them.
+    """
+    if FlopsMember.kind not in members:
+        raise InvalidInputError("a model needs the member 'flops': graphs far out rank by it")
+    missing = [name for name in ensemble if name not in members]
+    if not ensemble or missing:
+        raise InvalidInputError(
+            f"the ensemble {ensemble} must name some of the members {tuple(members)}"
+        )
+    if not any(members[name].predicts_accuracy for name in ensemble):
+        raise InvalidInputError(
+            f"the ensemble {ensemble} holds no member that predicts an accuracy: name one"
+        )
+    for name, member in members.items():
+        if isinstance(member, FlopsMember) != (name == "flops"):
+            raise InvalidInputError(
+                f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
+                "only they, are called 'flops'"
+            )
+        reads_embedding = isinstance(member, HeadMember | PairwiseMember)
+        if reads_embedding and member.features != features:
+            raise InvalidInputError(
+                f"the member {name!r} reads {member.features} features, the encoder gives "
+                f"{features - 1} and FLOPs"
+            )

@@ -17,7 +17,7 @@ from .batch import GraphStore
 from .encoder import CLEncoder
 from .errors import InvalidInputError
 from .few_shot import FewShot
-from .members import FlopsMember, HeadMember, Member, PairwiseMember
+from .members import Member, check_members
 from .model_outputs import Outputs
 from .ranker import Ranker
 from .space import EmbeddingSpace
@@ -61,7 +61,7 @@ class GennapeModel(nn.Module):
             ranker: The rankings by statistics; without trees where left out.
         """
         super().__init__()
-        _check_members(members, ensemble, encoder)
+        check_members(members, ensemble, encoder.size + 1)
         self.encoder = encoder
         self.space = EmbeddingSpace(encoder.size)
         # Module names may not hold dots, but may hold the plus signs of "cl+fcm+t".
@@ -100,7 +100,7 @@ class GennapeModel(nn.Module):
                 f"{', '.join(self.members)}"
             )
         ensemble = (*self.ensemble, name) if in_score else self.ensemble
-        _check_members({**dict(self._members()), name: member}, ensemble, self.encoder)
+        check_members({**dict(self._members()), name: member}, ensemble, self.encoder.size + 1)
         self.members[name] = member.to(self.space.mean.device)
         try:
             values = self.outputs(reference)[name]
@@ -282,31 +282,3 @@ class GennapeModel(nn.Module):
             "few_shot": None if self.few_shot is None else self.few_shot.describe(),
             **({"paper_members": list(self.paper_members)} if self.paper_members else {}),
         }
-
-
-def _check_members(
-    members: Mapping[str, Member], ensemble: tuple[str, ...], encoder: CLEncoder
-) -> None:
-    if FlopsMember.kind not in members:
-        raise InvalidInputError("a model needs the member 'flops': graphs far out rank by it")
-    missing = [name for name in ensemble if name not in members]
-    if not ensemble or missing:
-        raise InvalidInputError(
-            f"the ensemble {ensemble} must name some of the members {tuple(members)}"
-        )
-    if not any(members[name].predicts_accuracy for name in ensemble):
-        raise InvalidInputError(
-            f"the ensemble {ensemble} holds no member that predicts an accuracy: name one"
-        )
-    for name, member in members.items():
-        if isinstance(member, FlopsMember) != (name == "flops"):
-            raise InvalidInputError(
-                f"the member {name!r} is of kind {member.kind!r}: the untrained FLOPs, and "
-                "only they, are called 'flops'"
-            )
-        reads_embedding = isinstance(member, HeadMember | PairwiseMember)
-        if reads_embedding and member.features != encoder.size + 1:
-            raise InvalidInputError(
-                f"the member {name!r} reads {member.features} features, the encoder gives "
-                f"{encoder.size} and FLOPs"
-            )
