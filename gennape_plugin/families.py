@@ -8,6 +8,7 @@ from gennape_plugin.core.captured import Capture
 from gennape_plugin.core.errors import ArchitectureError, InvalidInputError, PluginError
 
 from .hooks import Example, ask, hookimpl
+from .sources._shapes import agreed
 
 if TYPE_CHECKING:
     from gennape_plugin.adapters.families.base import Family
@@ -30,8 +31,6 @@ def gennape_capture(architecture: object, example: Example) -> Capture | None:
     space = families().get(name) if colon else None
     if space is None:
         return None
-    from .sources._shapes import agreed
-
     return Capture(agreed(space.graph(space.parse(_encoding(encoding))), example), "family")
 
 

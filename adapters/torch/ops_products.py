@@ -96,7 +96,15 @@ def addbmm(
     """``beta * input + alpha * sum(batch1 @ batch2)``."""
     if call.writes:
         return r.opaque(call, call.run())
-    return r.expand(lambda: beta * input + alpha * (batch1 @ batch2).sum(dim=0))
+    return r.expand(lambda: _blended(input, torch.matmul(batch1, batch2).sum(dim=0), beta, alpha))
+
+
+def _blended(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """``beta * input + alpha * product``, without factors of 1, or an input that does not count."""
+    product = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return product
+    return (input if beta == 1 else input * beta) + product
 
 
 #: Names of the two factors in the three functions.
@@ -130,14 +138,7 @@ def addmm(
         fits = left.shape[-1] == right.shape[0] and left.dtype == right.dtype == input.dtype
         return r.apply(call, "linear", (left,), attrs, weight=right, fits=fits)
 
-    def parts() -> Tensor:
-        product = torch.matmul(left, right)
-        product = product if alpha == 1 else product * alpha
-        if beta == 0:
-            return product
-        return (input if beta == 1 else input * beta) + product
-
-    return r.expand(parts)
+    return r.expand(lambda: _blended(input, torch.matmul(left, right), beta, alpha))
 
 
 @handles("torch.einsum")

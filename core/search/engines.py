@@ -47,8 +47,7 @@ class LocalSearch:
         """Valid ones first, then by front, then by quality.
 
         Fronts are those of the whole pool. Among the valid networks alone a front is often longer
-        than the population, whose place goes to its costly end then: from the best
-        NAS-Bench-101 cell FLOPs fell by 6 % that way, and by 25 % this way (docs/search.md).
+        than the population, whose place goes to its costly end then: FLOPs fall far less.
         """
         ranks = fronts(np.array([goal.objective(c.scores) for c in pool]))
         order = sorted(

@@ -83,13 +83,10 @@ def benchmark(
         )
     for name in labels:
         label_set(name)
-    out.mkdir(parents=True, exist_ok=True)
-    missing = [
-        task
-        for task in TASKS
-        if not labels.get(task.family, data / label_set(task.family).file).is_file()
-    ]
-    if len(missing) == len(TASKS):
+    files = {
+        task.name: labels.get(task.family, data / label_set(task.family).file) for task in TASKS
+    }
+    if not any(path.is_file() for path in files.values()):
         raise InvalidInputError(
             f"{data} holds none of the labels files, such as {label_set('nasbench201').file}: give "
             "their folder with --data, or single files with --labels"
@@ -100,13 +97,14 @@ def benchmark(
             raise InvalidInputError(
                 f"{folder} was fine-tuned, so nothing of it is zero-shot: give pretrained weights"
             )
+    out.mkdir(parents=True, exist_ok=True)
     models[0].add_untrained()  # this one is fine-tuned
     results: dict[str, Any] = {"weights": [folder.name for folder in weights], "tasks": {}}
     started = time.perf_counter()
     for task in TASKS:
         if config.only and task.name not in config.only:
             continue
-        path = labels.get(task.family, data / label_set(task.family).file)
+        path = files[task.name]
         if not path.is_file():
             results["tasks"][task.name] = {
                 "absent": f"gennape benchmark --data FOLDER --out FOLDER --labels "
@@ -194,16 +192,16 @@ def _task(
         }
 
     result = {**_facts(task), **part("zero-shot", f"{config.resamples} {BASELINES}", zero_shot)}
-    enough = not task.tuned or result["networks"] >= 2 * measure.LABELS
-    if not enough:
+    tuned = task.tuned and result["networks"] >= 2 * measure.LABELS
+    if task.tuned and not tuned:
         note(f"{task.title}: {result['networks']} networks are too few to tune and test on")
-    if task.tuned and enough:
+    if tuned:
         result["with_labels"] = part(
             "tuned",
             str(config.seeds),
             lambda: measure.tuned_default(models[0], outputs(0), pool(), config.seeds),
         )
-    if task.tuned and enough and task.paper and config.paper_tuning:
+    if tuned and task.paper and config.paper_tuning:
         note(f"{task.title}: the paper's fine-tuning")
         result["with_labels"] |= part(
             "tuned-paper",
